@@ -1,0 +1,72 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// ErrClosed is returned by a Log after Close.
+var ErrClosed = errors.New("the log is closed")
+
+// Log is the one durable, ordered stream. Implementations pass the suite of
+// package eventstest. All methods may be called from several goroutines.
+type Log interface {
+	// Append stores recs, all or none, durably, before it returns nil. recs[0]
+	// must continue the head, else nothing happens and the error is a
+	// *ConflictError. After any other error the outcome is unknown: stop, and open
+	// the log anew. A context that ends before the write has begun prevents it;
+	// after that it is ignored. Appending nothing does nothing.
+	Append(ctx context.Context, recs []Record) error
+
+	// Records yields the records after a seq in ascending order, as far as the head
+	// at the time the iteration reaches it. The iterator yields either a record and
+	// a nil error, or an empty record and an error, after which it ends. It holds
+	// nothing open while the caller works on a record.
+	Records(ctx context.Context, after Seq) iter.Seq2[Record, error]
+
+	// History yields the records a query asks for, under the contract of Records.
+	History(ctx context.Context, q Query) iter.Seq2[Record, error]
+
+	// Head returns the newest record's identity.
+	Head(ctx context.Context) (Head, error)
+
+	// Close releases the log. Iterations under way end with ErrClosed.
+	Close() error
+}
+
+// Query asks for a part of the history.
+type Query struct {
+	// Account restricts to records about one stored account id; empty: all.
+	Account string
+	// After and Before bound the seqs, both exclusive; 0: open.
+	After, Before Seq
+	// Newest yields the newest first.
+	Newest bool
+}
+
+// ConflictError says that records do not continue the head.
+type ConflictError struct {
+	Expected Seq // the seq that would continue the head
+	Actual   Seq // the seq of the first record given
+}
+
+func (e *ConflictError) Error() string {
+	if e.Expected == e.Actual {
+		return fmt.Sprintf("record %d does not continue the hash chain", e.Actual)
+	}
+	return fmt.Sprintf("record %d does not continue the log: record %d is due", e.Actual, e.Expected)
+}
+
+// CheckAppend returns a *ConflictError unless recs are a chain that continues
+// head. Every implementation of Append begins with it.
+func CheckAppend(head Head, recs []Record) error {
+	for _, r := range recs {
+		if r.Seq != head.Seq+1 || ChainHash(head.Hash, r.encoded) != r.Hash {
+			return &ConflictError{Expected: head.Seq + 1, Actual: r.Seq}
+		}
+		head = head.Next(r)
+	}
+	return nil
+}

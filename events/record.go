@@ -1,0 +1,186 @@
+package events
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// Seq is a record's position in the log, from 1, without gaps. 0 is before the
+// first record.
+type Seq uint64
+
+// Hash is a link of the chain: SHA-256.
+type Hash [sha256.Size]byte
+
+// String returns the hash in lower-case hex.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler: 64 hex digits.
+func (h *Hash) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(h) {
+		return fmt.Errorf("a hash has %d hex digits, not %d", hex.EncodedLen(len(h)), len(text))
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
+
+// Domain separators of the hashes. They are part of the format.
+const (
+	recordDomain = "abeyance.record.v1"
+	logDomain    = "abeyance.log.v1"
+)
+
+// Genesis returns the hash before the first record of the log: it ties the chain
+// to the log's id, so that records of another log never continue it.
+func Genesis(logID string) Hash {
+	return sha256.Sum256([]byte(logDomain + logID))
+}
+
+// ChainHash returns the hash of a record stored as encoded after a record with
+// hash prev: SHA-256("abeyance.record.v1" || prev || encoded).
+func ChainHash(prev Hash, encoded []byte) Hash {
+	var buf [512]byte
+	b := append(buf[:0], recordDomain...)
+	b = append(b, prev[:]...)
+	return sha256.Sum256(append(b, encoded...))
+}
+
+// Head identifies the newest record of a log. A log without records has Seq 0 and
+// the hash Genesis(Log).
+type Head struct {
+	Log  string // the log's id, a UUID
+	Seq  Seq
+	Hash Hash
+	At   time.Time // of the newest record; zero without records
+}
+
+// Origin says where a command came from. Actor is the authenticated principal;
+// a caller can only add OnBehalfOf.
+type Origin struct {
+	Actor          string // "operator:NAME", "proxy:NAME", "system:expiry", "system:config", "import:NAME"
+	OnBehalfOf     string
+	Via            Via
+	CorrelationID  string // one per command, UUIDv7
+	IdempotencyKey string
+	RequestHash    Hash // SHA-256 of the request that carried IdempotencyKey; zero without one
+}
+
+// Via is the surface a command came through.
+type Via string
+
+// The surfaces.
+const (
+	ViaHTTP   Via = "http"
+	ViaCLI    Via = "cli"
+	ViaUI     Via = "ui"
+	ViaCompat Via = "compat"
+	ViaGo     Via = "go"
+)
+
+// Draft is an event that has been decided and not yet stored.
+type Draft struct {
+	Origin
+	Account string // the stored account id; empty for pool-wide facts
+	Event   Event
+}
+
+// Record is a stored event. Records are values: treat the event as immutable.
+type Record struct {
+	Seq Seq
+	At  time.Time // UTC; never before the record before
+	Draft
+	Hash Hash
+
+	encoded []byte
+}
+
+// Kind returns the kind of the record's event.
+func (r Record) Kind() Kind { return r.Event.Kind() }
+
+// Encoded returns the bytes that Hash is over. They must not be changed.
+func (r Record) Encoded() []byte { return r.encoded }
+
+// Accounts returns the accounts a record is about: its account, or the accounts of
+// the cells that expired, without repeats of neighbours.
+func (r Record) Accounts() []string {
+	e, ok := r.Event.(*Expired)
+	if !ok {
+		if r.Account == "" {
+			return nil
+		}
+		return []string{r.Account}
+	}
+	var ids []string
+	for _, c := range e.Cells {
+		if len(ids) == 0 || ids[len(ids)-1] != c.Account {
+			ids = append(ids, c.Account)
+		}
+	}
+	return ids
+}
+
+// Seal turns drafts into the records that continue head: it assigns seqs, the time
+// (at, but never before the head's), encodes and chains. It is pure. The error says
+// which draft breaks a bound of the format; then nothing is sealed.
+func Seal(head Head, at time.Time, drafts []Draft) ([]Record, error) {
+	at = at.UTC()
+	if at.Before(head.At) {
+		at = head.At
+	}
+	recs := make([]Record, 0, len(drafts))
+	prev := head.Hash
+	for i, d := range drafts {
+		r := Record{Seq: head.Seq + Seq(i) + 1, At: at, Draft: d}
+		var err error
+		if r.encoded, err = encodeRecord(&r); err != nil {
+			return nil, fmt.Errorf("%s record for account %q: %w", d.Event.Kind(), d.Account, err)
+		}
+		r.Hash = ChainHash(prev, r.encoded)
+		prev = r.Hash
+		recs = append(recs, r)
+	}
+	return recs, nil
+}
+
+// Next returns the head after r.
+func (h Head) Next(r Record) Head {
+	return Head{Log: h.Log, Seq: r.Seq, Hash: r.Hash, At: r.At}
+}
+
+// Open checks that encoded, stored with hash under seq, continues head, and
+// decodes it. Errors are a *ChainError for bytes that are not those sealed, or
+// what [Decode] returns. The bytes are checked before any of them is decoded; the
+// record keeps encoded, which must not change afterwards.
+func Open(head Head, seq Seq, encoded []byte, hash Hash) (Record, error) {
+	if seq != head.Seq+1 {
+		return Record{}, &ChainError{Seq: head.Seq + 1, Problem: fmt.Sprintf("is missing: the next record is %d", seq)}
+	}
+	if ChainHash(head.Hash, encoded) != hash {
+		return Record{}, &ChainError{Seq: seq, Problem: "is not what was written: its hash does not continue the chain"}
+	}
+	r, err := Decode(encoded)
+	if err != nil {
+		return Record{}, fmt.Errorf("record %d: %w", seq, err)
+	}
+	switch {
+	case r.Seq != seq:
+		return Record{}, &ChainError{Seq: seq, Problem: fmt.Sprintf("says it is record %d", r.Seq)}
+	case r.At.Before(head.At):
+		return Record{}, &ChainError{Seq: seq, Problem: "is dated before the record it follows"}
+	}
+	r.Hash = hash
+	return r, nil
+}
+
+// ChainError says that a stored log is not what was written, and where first.
+type ChainError struct {
+	Seq     Seq
+	Problem string
+}
+
+func (e *ChainError) Error() string { return fmt.Sprintf("record %d %s", e.Seq, e.Problem) }

@@ -1,0 +1,30 @@
+// Package signal reads what an upstream answer means: it turns an [Observation],
+// the answer as the proxy saw it, into an events.Signal, which holds no header and
+// no body, only what was decisive in them.
+package signal
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// MaxBody is how much of a body is read. Providers' error bodies are below 8 KiB;
+// what is longer is cut before it is parsed.
+const MaxBody = 64 << 10
+
+// Observation is one upstream response as the proxy saw it.
+type Observation struct {
+	Provider  string           // the provider's id, any case
+	Model     string           // as the client named it; may be empty
+	Operation events.Operation // empty means generate
+	Status    int              // HTTP status; 0 if there was no response
+	Header    http.Header      // nil is valid
+	Body      []byte           // at most MaxBody of it is read
+	// ObservedAt is when the answer arrived. Zero: relative and absolute hints are
+	// not converted into each other.
+	ObservedAt time.Time
+	StartedAt  time.Time // when the request was sent; zero: unknown
+	RequestID  string
+}
