@@ -98,7 +98,9 @@ type LimitObserved struct {
 	// Source says where the deadline comes from: a hint's source, "ladder",
 	// "window" (the provider's next reset), or empty.
 	Source string
-	Step   int // ladder step taken, from 1; 0: none
+	// Step is the ladder step taken, from 1; with WhyFirstAuth the number of the
+	// signal within its time; 0: none.
+	Step int
 	// StepLength is the ladder step's length without jitter.
 	StepLength    time.Duration
 	RequestID     string

@@ -10,13 +10,18 @@ import (
 // ErrClosed is returned by a Log after Close.
 var ErrClosed = errors.New("the log is closed")
 
+// ErrFull is wrapped by the error of an Append that stored nothing because there
+// is no room. The log is as it was, and later Appends may succeed.
+var ErrFull = errors.New("no room to store the records")
+
 // Log is the one durable, ordered stream. Implementations pass the suite of
 // package eventstest. All methods may be called from several goroutines.
 type Log interface {
 	// Append stores recs, all or none, durably, before it returns nil. recs[0]
 	// must continue the head, else nothing happens and the error is a
-	// *ConflictError. After any other error the outcome is unknown: stop, and open
-	// the log anew. A context that ends before the write has begun prevents it;
+	// *ConflictError; nothing happens either when the error wraps ErrFull or
+	// ErrClosed. After any other error the outcome is unknown: stop, and open the
+	// log anew. A context that ends before the write has begun prevents it;
 	// after that it is ignored. Appending nothing does nothing.
 	Append(ctx context.Context, recs []Record) error
 
@@ -54,7 +59,7 @@ type ConflictError struct {
 
 func (e *ConflictError) Error() string {
 	if e.Expected == e.Actual {
-		return fmt.Sprintf("record %d does not continue the hash chain", e.Actual)
+		return fmt.Sprintf("record %d was not sealed on the newest record", e.Actual)
 	}
 	return fmt.Sprintf("record %d does not continue the log: record %d is due", e.Actual, e.Expected)
 }
@@ -63,7 +68,7 @@ func (e *ConflictError) Error() string {
 // head. Every implementation of Append begins with it.
 func CheckAppend(head Head, recs []Record) error {
 	for _, r := range recs {
-		if r.Seq != head.Seq+1 || ChainHash(head.Hash, r.encoded) != r.Hash {
+		if r.Seq != head.Seq+1 || ChainHash(head.Hash, r.encoded) != r.Hash || r.At.Before(head.At) {
 			return &ConflictError{Expected: head.Seq + 1, Actual: r.Seq}
 		}
 		head = head.Next(r)

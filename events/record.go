@@ -1,10 +1,13 @@
 package events
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"time"
+
+	"github.com/abeyance/abeyance/events/wire"
 )
 
 // Seq is a record's position in the log, from 1, without gaps. 0 is before the
@@ -128,18 +131,23 @@ func (r Record) Accounts() []string {
 // (at, but never before the head's), encodes and chains. It is pure. The error says
 // which draft breaks a bound of the format; then nothing is sealed.
 func Seal(head Head, at time.Time, drafts []Draft) ([]Record, error) {
-	at = at.UTC()
+	at = at.Round(0).UTC() // the wall clock alone is stored
 	if at.Before(head.At) {
 		at = head.At
 	}
 	recs := make([]Record, 0, len(drafts))
 	prev := head.Hash
+	c := wire.NewEncoder(nil)
+	var scratch []byte
 	for i, d := range drafts {
 		r := Record{Seq: head.Seq + Seq(i) + 1, At: at, Draft: d}
-		var err error
-		if r.encoded, err = encodeRecord(&r); err != nil {
+		c.Reset(scratch[:0])
+		encoded, err := encodeRecord(c, &r)
+		if err != nil {
 			return nil, fmt.Errorf("%s record for account %q: %w", d.Event.Kind(), d.Account, err)
 		}
+		scratch = encoded
+		r.encoded = bytes.Clone(encoded)
 		r.Hash = ChainHash(prev, r.encoded)
 		prev = r.Hash
 		recs = append(recs, r)
@@ -157,23 +165,28 @@ func (h Head) Next(r Record) Head {
 // what [Decode] returns. The bytes are checked before any of them is decoded; the
 // record keeps encoded, which must not change afterwards.
 func Open(head Head, seq Seq, encoded []byte, hash Hash) (Record, error) {
-	if seq != head.Seq+1 {
-		return Record{}, &ChainError{Seq: head.Seq + 1, Problem: fmt.Sprintf("is missing: the next record is %d", seq)}
+	return open(head, Record{Seq: seq, Hash: hash, encoded: encoded}, Decode)
+}
+
+// open opens raw, of which only the seq, the hash and the bytes are known.
+func open(head Head, raw Record, decode func([]byte) (Record, error)) (Record, error) {
+	if raw.Seq != head.Seq+1 {
+		return Record{}, &ChainError{Seq: head.Seq + 1, Problem: fmt.Sprintf("is missing: the next record is %d", raw.Seq)}
 	}
-	if ChainHash(head.Hash, encoded) != hash {
-		return Record{}, &ChainError{Seq: seq, Problem: "is not what was written: its hash does not continue the chain"}
+	if ChainHash(head.Hash, raw.encoded) != raw.Hash {
+		return Record{}, &ChainError{Seq: raw.Seq, Problem: "is not what was written: its hash does not continue the chain"}
 	}
-	r, err := Decode(encoded)
+	r, err := decode(raw.encoded)
 	if err != nil {
-		return Record{}, fmt.Errorf("record %d: %w", seq, err)
+		return Record{}, fmt.Errorf("record %d: %w", raw.Seq, err)
 	}
 	switch {
-	case r.Seq != seq:
-		return Record{}, &ChainError{Seq: seq, Problem: fmt.Sprintf("says it is record %d", r.Seq)}
+	case r.Seq != raw.Seq:
+		return Record{}, &ChainError{Seq: raw.Seq, Problem: fmt.Sprintf("says it is record %d", r.Seq)}
 	case r.At.Before(head.At):
-		return Record{}, &ChainError{Seq: seq, Problem: "is dated before the record it follows"}
+		return Record{}, &ChainError{Seq: raw.Seq, Problem: "is dated before the record it follows"}
 	}
-	r.Hash = hash
+	r.Hash = raw.Hash
 	return r, nil
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
 
 // forms are the header bytes of one kind of length-prefixed value.
@@ -118,6 +119,24 @@ func (c *Codec) readInt() int64 {
 		return 0
 	}
 	return v
+}
+
+// readString reads valid UTF-8 of at most limit bytes.
+func (c *Codec) readString(limit int) string {
+	b := c.take(c.readLen(stringForms, limit))
+	if len(b) == 0 {
+		return ""
+	}
+	if s, ok := c.strings.find(b); ok {
+		return s
+	}
+	if !utf8.Valid(b) {
+		c.malformed("UTF-8 string")
+		return ""
+	}
+	s := string(b)
+	c.strings.keep(s)
+	return s
 }
 
 // next takes one byte.

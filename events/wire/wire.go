@@ -50,6 +50,8 @@ type Codec struct {
 	buf []byte           // the output, or the input
 	off int              // read position
 	err error
+
+	strings *Strings // nil: every decoded string is a copy of its own
 }
 
 // NewEncoder returns a Codec that appends to b, which may be nil.
@@ -61,6 +63,10 @@ func NewEncoder(b []byte) *Codec {
 
 // NewDecoder returns a Codec that reads b. Decoded values do not alias b.
 func NewDecoder(b []byte) *Codec { return &Codec{buf: b} }
+
+// Share makes a decoder look up short strings in t, so that repeated ones are not
+// allocated again. It survives Reset.
+func (c *Codec) Share(t *Strings) { c.strings = t }
 
 // Reset makes an encoder append to b, and a decoder read b, as if new.
 func (c *Codec) Reset(b []byte) { c.buf, c.off, c.err = b, 0, nil }
@@ -220,17 +226,14 @@ func (c *Codec) String(p *string, limit int) {
 	if c.err != nil {
 		return
 	}
-	if c.Decoding() {
-		n := c.readLen(stringForms, limit)
-		*p = string(c.take(n))
-	}
 	switch {
-	case c.err != nil:
+	case c.Decoding():
+		*p = c.readString(limit)
 	case len(*p) > limit:
 		c.fail(fmt.Errorf("%w: string of %d bytes, at most %d", ErrTooLarge, len(*p), limit))
 	case !utf8.ValidString(*p):
 		c.malformed("UTF-8 string")
-	case !c.Decoding():
+	default:
 		c.note(c.enc.EncodeString(*p))
 	}
 }
