@@ -39,6 +39,10 @@ type stored interface {
 }
 
 // encodeRecord encodes r with c, an encoder, and returns c's buffer.
+// Payload encodes or decodes an event's payload as it stands in a record, for
+// formats that hold definitions outside a log.
+func Payload(c *wire.Codec, e Event) { e.(stored).fields(c) }
+
 func encodeRecord(c *wire.Codec, r *Record) ([]byte, error) {
 	kind := r.Event.Kind()
 	envelope(c, r, &kind)
@@ -155,13 +159,14 @@ func payload(c *wire.Codec, k Kind, n int) {
 }
 
 func (e *LimitObserved) fields(c *wire.Codec) {
-	payload(c, e.Kind(), 24)
+	payload(c, e.Kind(), 25)
 	c.String(&e.Provider, MaxName)
 	c.String(&e.Model, MaxID)
 	c.String(&e.Target, MaxTarget)
 	wire.Text(c, &e.Operation, MaxName)
 	wire.Int(c, &e.Status)
 	signalFields(c, &e.Signal)
+	wire.Text(c, &e.Class, MaxName)
 	wire.Text(c, &e.Effect, MaxName)
 	c.String(&e.Why, MaxName)
 	c.Time(&e.Until)

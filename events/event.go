@@ -70,6 +70,7 @@ const (
 	WhyCoolingOff     = "disable_cooling"      // the account takes no automatic blocks
 	WhyModelCellsFull = "model_cells_full"     // 64 model cells, all blocked
 	WhyFirstAuth      = "first_auth"           // counted; blocks when repeated in time
+	WhyBurst          = "burst"                // began before the deadline that answered it
 	WhyPoison         = "poison"               // the request is at fault, not the accounts
 	WhyNothingBlocked = "nothing_blocked"      // a success where nothing blocks
 	WhyOlderSuccess   = "older_success"        // a success from before the freeze
@@ -86,6 +87,9 @@ type LimitObserved struct {
 	Status    int // HTTP status
 	// Signal without its hints and evidence, which stand below.
 	Signal Signal
+	// Class is the class decided: Signal.Class, or quota_exhausted for a rate limit
+	// that asks for longer than the policy lets one last.
+	Class  Class
 	Effect Effect
 	Why    string    // with EffectNone
 	Until  time.Time // the deadline in force after this record; zero: none

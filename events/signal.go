@@ -131,8 +131,9 @@ func (h Hint) Usable() bool {
 type Signal struct {
 	Class Class
 	Scope Scope
-	// Family is the quota family the answer named: a group id
-	// ("claude-opus-weekly") or a model name; empty if it named none.
+	// Family is what the answer named: a quota family by the id of its group
+	// ("claude-opus-weekly"), or a model as ModelTarget and its name
+	// ("model:claude-opus-4-6"); empty if it named none.
 	Family string
 	Window Window
 	// Reason is a code of the Reason constants that says more than the class.
