@@ -1,0 +1,283 @@
+package projection
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// PutAccount adds an account, or replaces the settings of one. An observed account
+// is adopted by it.
+type PutAccount struct {
+	ID   string // the stored id
+	Spec events.AccountSpec
+}
+
+// PatchAccount changes the settings that are set, and adopts an observed account.
+type PatchAccount struct {
+	ID                string
+	Priority          *int
+	Weight            *int
+	Disabled          *bool
+	DisableCooling    *bool
+	CredentialVersion *string
+}
+
+// RemoveAccount takes an account out of the pool. Its history stays.
+type RemoveAccount struct {
+	ID     string
+	Reason string
+	// Force removes it although a manual suspension is live.
+	Force bool
+}
+
+// DefineGroups puts a set of groups and aliases in force: the operator's part over
+// its bootstrap set. Nothing is appended if that gives what is in force already.
+type DefineGroups struct {
+	Config GroupsConfig
+	DryRun bool
+}
+
+// DefinePolicy puts a policy in force: the operator's part over the default.
+type DefinePolicy struct {
+	Config PolicyConfig
+	DryRun bool
+}
+
+// GroupsPlan says what new definitions change.
+type GroupsPlan struct {
+	Version uint64 // the version in force afterwards
+	// Models are those that blocks of the pool are known by and whose target changes.
+	Models []ModelChange
+	// Cells are the live cells that move.
+	Cells []CellMove
+}
+
+// ModelChange is a model whose target differs under new definitions.
+type ModelChange struct{ Provider, Model, From, To string }
+
+// CellMove is a live cell that moves to another target.
+type CellMove struct {
+	Account, From, To string
+	Merged            bool // the target was blocked already; the later deadline wins
+}
+
+// decide implements Intent.
+func (c *PutAccount) decide(d *decider) error {
+	spec := c.Spec
+	spec.Provider = CanonicalProvider(spec.Provider)
+	spec.Origin = events.OriginConfigured
+	if spec.Weight == 0 {
+		spec.Weight = 1
+	}
+	if err := checkAccount(c.ID, spec); err != nil {
+		return err
+	}
+	a := d.s.Account(c.ID)
+	switch {
+	case a == nil && d.s.Len() >= MaxAccounts:
+		return refuse(CodePoolFull, "the pool has %d accounts, the most there can be", MaxAccounts)
+	case a == nil:
+		d.emit(c.ID, &events.AccountAdded{Spec: spec})
+	case a.Spec.Provider != spec.Provider:
+		return refuse(CodeProviderMismatch, "account %q belongs to provider %q; to move it to %q remove it first", c.ID, a.Spec.Provider, spec.Provider)
+	case a.Spec == spec:
+		d.unchanged("the account is so already")
+	default:
+		d.emit(c.ID, &events.AccountChanged{Spec: spec})
+	}
+	return nil
+}
+
+func checkAccount(id string, spec events.AccountSpec) error {
+	if err := CheckID("the account", id); err != nil {
+		return refuse(CodeInvalid, "%v", err)
+	}
+	if err := checkProvider(spec.Provider); err != nil {
+		return refuse(CodeInvalid, "%v", err)
+	}
+	switch {
+	case spec.Weight < 1 || spec.Weight > 16:
+		return refuse(CodeInvalid, "weight %d is not within 1 and 16", spec.Weight)
+	case spec.Priority != int(int32(spec.Priority)):
+		return refuse(CodeInvalid, "priority %d is beyond 32 bits", spec.Priority)
+	case len(spec.CredentialVersion) > events.MaxName || events.Scrub(spec.CredentialVersion, events.MaxName) != spec.CredentialVersion:
+		return refuse(CodeInvalid, "credential_version must be at most %d bytes of plain text and no credential itself; a counter or a date will do", events.MaxName)
+	}
+	return nil
+}
+
+// decide implements Intent.
+func (c *PatchAccount) decide(d *decider) error {
+	a, err := d.account(c.ID)
+	if err != nil {
+		return err
+	}
+	put := PutAccount{ID: c.ID, Spec: a.Spec}
+	setIf(&put.Spec.Priority, c.Priority)
+	setIf(&put.Spec.Weight, c.Weight)
+	setIf(&put.Spec.Disabled, c.Disabled)
+	setIf(&put.Spec.DisableCooling, c.DisableCooling)
+	setIf(&put.Spec.CredentialVersion, c.CredentialVersion)
+	if c.Weight != nil && *c.Weight == 0 {
+		return refuse(CodeInvalid, "weight 0 is not within 1 and 16; disable the account instead")
+	}
+	return put.decide(d)
+}
+
+func setIf[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// decide implements Intent.
+func (c *RemoveAccount) decide(d *decider) error {
+	a, err := d.account(c.ID)
+	if err != nil {
+		return err
+	}
+	var live []events.Cell
+	for i := range a.Cells {
+		if a.Cells[i].suspended(d.now) != nil {
+			live = append(live, events.Cell{Account: a.ID, Target: a.Cells[i].Target})
+		}
+	}
+	if len(live) > 0 && !c.Force {
+		return &Error{
+			Code: CodeSuspensionLive, Cells: live,
+			Message: fmt.Sprintf("account %q is suspended by hand on %s; lift that first, or force the removal", c.ID, targets(live)),
+		}
+	}
+	d.emit(c.ID, &events.AccountRemoved{Reason: events.Scrub(c.Reason, events.MaxText), Forced: len(live) > 0})
+	return nil
+}
+
+func targets(cells []events.Cell) string {
+	var names []string
+	for _, c := range cells {
+		names = append(names, c.Target)
+	}
+	return strings.Join(names, ", ")
+}
+
+// decide implements Intent.
+func (c *DefineGroups) decide(d *decider) error {
+	e, err := c.Config.define()
+	if err != nil {
+		return refuse(CodeInvalidGroups, "%v", err)
+	}
+	e.Version = d.s.groups.Version + 1
+	now := newGroups(e)
+	plan := &GroupsPlan{Version: e.Version, Models: d.s.remodel(now)}
+	var dropped []events.Cell
+	for a := range d.s.Accounts("") {
+		_, moves := a.regroup(now, d.now)
+		for _, m := range moves {
+			switch {
+			case m.dropped:
+				dropped = append(dropped, events.Cell{Account: m.account, Target: m.from})
+			case m.merged:
+				e.Merged++
+			default:
+				e.Moved++
+			}
+			if !m.dropped {
+				plan.Cells = append(plan.Cells, CellMove{m.account, m.from, m.to, m.merged})
+			}
+		}
+		e.Kept += d.s.keptCells(a, now, d)
+	}
+	if len(dropped) > 0 {
+		return &Error{
+			Code: CodeSuspensionLive, Cells: dropped,
+			Message: fmt.Sprintf("the definition would drop %d manual suspensions, the first of account %q on %q; lift them, or name the old group in the replaces of a new one",
+				len(dropped), dropped[0].Account, dropped[0].Target),
+		}
+	}
+	d.out.Plan, d.out.DryRun = plan, c.DryRun
+	if d.s.groups.same(now) {
+		plan.Version = d.s.groups.Version
+		d.unchanged("the groups are so already")
+		return nil
+	}
+	if n := len(canonicalJSON(e)); n > events.MaxDefinitions {
+		return refuse(CodeTooLarge, "the definition has %d bytes; at most %d", n, events.MaxDefinitions)
+	}
+	d.emit("", e)
+	return nil
+}
+
+// keptCells counts the live cells that keep their group.
+func (s *State) keptCells(a *Account, now *Groups, d *decider) (n int) {
+	for i := range a.Cells {
+		if c := &a.Cells[i]; now.Group(c.Target) != nil && c.blockedAt(d.now) {
+			n++
+		}
+	}
+	return n
+}
+
+// same reports whether two definitions are equal in their canonical form.
+func (g *Groups) same(o *Groups) bool {
+	strip := func(g *Groups) []byte {
+		return canonicalJSON(&events.GroupsDefined{Preset: g.Preset, Groups: g.List, Aliases: g.Aliases, Configured: g.Configured})
+	}
+	return g.Version > 0 && slices.Equal(strip(g), strip(o))
+}
+
+// remodel lists the models that blocks are known by and whose target would change.
+func (s *State) remodel(now *Groups) []ModelChange {
+	type name struct{ provider, model string }
+	seen := map[name]bool{}
+	var changes []ModelChange
+	note := func(provider, model string) {
+		if n := (name{provider, model}); model == "" || seen[n] {
+			return
+		} else {
+			seen[n] = true
+		}
+		from, to := s.groups.Resolve(provider, model).Target, now.Resolve(provider, model).Target
+		if from != to {
+			changes = append(changes, ModelChange{provider, model, from, to})
+		}
+	}
+	for a := range s.Accounts("") {
+		for i := range a.Cells {
+			c := &a.Cells[i]
+			if c.Cooling != nil {
+				note(a.Spec.Provider, c.Cooling.Model)
+			}
+			if m, ok := strings.CutPrefix(c.Target, events.ModelTarget); ok {
+				note(a.Spec.Provider, m)
+			}
+		}
+	}
+	slices.SortFunc(changes, func(a, b ModelChange) int {
+		return strings.Compare(a.Provider+"\x00"+a.Model, b.Provider+"\x00"+b.Model)
+	})
+	return changes
+}
+
+// decide implements Intent.
+func (c *DefinePolicy) decide(d *decider) error {
+	e, err := c.Config.define()
+	if err != nil {
+		return refuse(CodeInvalidPolicy, "%v", err)
+	}
+	d.out.DryRun = c.DryRun
+	e.Version = d.s.policy.Version
+	was := &events.PolicyDefined{Version: e.Version, Policy: d.s.policy.Policy, Configured: d.s.policy.Configured}
+	if e.Version > 0 && slices.Equal(canonicalJSON(was), canonicalJSON(e)) {
+		d.unchanged("the policy is so already")
+		return nil
+	}
+	e.Version++
+	if n := len(canonicalJSON(e)); n > events.MaxDefinitions {
+		return refuse(CodeTooLarge, "the definition has %d bytes; at most %d", n, events.MaxDefinitions)
+	}
+	d.emit("", e)
+	return nil
+}

@@ -1,0 +1,140 @@
+package projection
+
+import (
+	"crypto/sha256"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/wire"
+)
+
+// DumpFormat is the version of the canonical dump.
+const DumpFormat = 1
+
+// Dump returns the canonical bytes of a state: two states are equal if and only if
+// their dumps are. It is one value of package wire:
+//
+//	[format, log id, seq, hash, at, policy, groups, accounts, requests, keys, removed]
+//
+// with accounts sorted bytewise by id, cells by target, and remembered ids oldest
+// first.
+func (s *State) Dump() ([]byte, error) {
+	c := wire.NewEncoder(nil)
+	c.Array(11)
+	format := uint64(DumpFormat)
+	c.Uint64(&format)
+	c.String(&s.head.Log, events.MaxName)
+	wire.Uint(c, &s.head.Seq)
+	c.Fixed(s.head.Hash[:])
+	c.Time(&s.head.At)
+	policy := &events.PolicyDefined{Version: s.policy.Version, Policy: s.policy.Policy, Configured: s.policy.Configured}
+	events.Payload(c, policy)
+	groups := &events.GroupsDefined{
+		Version: s.groups.Version, Preset: s.groups.Preset, Groups: s.groups.List, Aliases: s.groups.Aliases, Configured: s.groups.Configured,
+	}
+	events.Payload(c, groups)
+	c.Len(s.accounts.Len(), MaxAccounts)
+	s.accounts.Scan(func(_ string, a *Account) bool {
+		a.fields(c)
+		return true
+	})
+	dumpRecent(c, s.requests, func(seq *events.Seq) { wire.Uint(c, seq) })
+	dumpRecent(c, s.keys, func(u *keyUse) {
+		c.Array(3)
+		c.Fixed(u.request[:])
+		wire.Uint(c, &u.first)
+		wire.Uint(c, &u.last)
+	})
+	dumpRecent(c, s.removed, func(m *Mark) { m.fields(c) })
+	return c.Finish()
+}
+
+// Hash returns the SHA-256 of the canonical dump.
+func (s *State) Hash() (events.Hash, error) {
+	b, err := s.Dump()
+	return sha256.Sum256(b), err
+}
+
+func dumpRecent[V any](c *wire.Codec, r *recent[V], value func(*V)) {
+	c.Len(r.order.Len(), MaxRecent)
+	for key, v := range r.all() {
+		c.Array(2)
+		c.String(&key, 2*events.MaxID+1)
+		value(&v)
+	}
+}
+
+func (a *Account) fields(c *wire.Codec) {
+	c.Array(5)
+	c.String(&a.ID, events.MaxID)
+	added := &events.AccountAdded{Spec: a.Spec}
+	events.Payload(c, added)
+	wire.Uint(c, &a.AddedSeq)
+	c.Time(&a.AddedAt)
+	c.Len(len(a.Cells), len(a.Cells))
+	for i := range a.Cells {
+		a.Cells[i].fields(c)
+	}
+}
+
+func (m *Mark) fields(c *wire.Codec) {
+	c.Array(2)
+	wire.Uint(c, &m.Seq)
+	c.Time(&m.At)
+}
+
+func (k *Cell) fields(c *wire.Codec) {
+	c.Array(10)
+	c.String(&k.Target, events.MaxTarget)
+	wire.Optional(c, &k.Cooling, coolingFields)
+	wire.Optional(c, &k.Held, heldFields)
+	wire.Optional(c, &k.Suspended, suspensionFields)
+	c.Array(4)
+	wire.Text(c, &k.Ladder.Class, events.MaxName)
+	wire.Int(c, &k.Ladder.Step)
+	c.Duration(&k.Ladder.Length)
+	c.Time(&k.Ladder.Deadline)
+	c.Array(2)
+	wire.Int(c, &k.Strikes.Count)
+	c.Time(&k.Strikes.Last)
+	k.Ended.fields(c)
+	k.Recheck.fields(c)
+	c.Uint64(&k.Detail)
+	wire.Uint(c, &k.LastSeq)
+}
+
+func coolingFields(c *wire.Codec, k *Cooling) {
+	c.Array(12)
+	c.Time(&k.Until)
+	c.Time(&k.Reset)
+	c.Time(&k.StartedAt)
+	wire.Uint(c, &k.Started)
+	wire.Uint(c, &k.Decided)
+	k.Last.fields(c)
+	wire.Text(c, &k.Class, events.MaxName)
+	c.String(&k.Source, events.MaxName)
+	c.Bool(&k.Clamped)
+	wire.Int(c, &k.Step)
+	c.String(&k.Provider, events.MaxName)
+	c.String(&k.Model, events.MaxID)
+}
+
+func heldFields(c *wire.Codec, h *Held) {
+	c.Array(7)
+	c.Time(&h.Since)
+	wire.Uint(c, &h.Started)
+	h.Last.fields(c)
+	wire.Text(c, &h.Class, events.MaxName)
+	c.String(&h.Reason, events.MaxName)
+	c.String(&h.Provider, events.MaxName)
+	c.String(&h.Model, events.MaxID)
+}
+
+func suspensionFields(c *wire.Codec, x *Suspension) {
+	c.Array(6)
+	c.String(&x.Reason, events.MaxText)
+	c.String(&x.By, events.MaxName)
+	c.String(&x.OnBehalfOf, events.MaxID)
+	c.Time(&x.Since)
+	c.Time(&x.Until)
+	wire.Uint(c, &x.Seq)
+}
