@@ -1,0 +1,203 @@
+package boltlog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// formatVersion is the version of what log.db holds.
+const formatVersion = "1"
+
+// Buckets and keys of log.db.
+const (
+	bucketMeta    = "meta"
+	bucketRecords = "records"
+	keyFormat     = "format"
+	keyLog        = "log"
+	keyFirstSeq   = "first_seq"
+	keyFirstPrev  = "first_prev"
+)
+
+func seqKey(s events.Seq) []byte { return binary.BigEndian.AppendUint64(nil, uint64(s)) }
+
+// guard runs fn, which touches bbolt's mapping of the file, and turns the panics
+// of a damaged file, page faults among them, into an error.
+func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = &faultError{problem: p}
+		}
+	}()
+	return fn()
+}
+
+// faultError is a panic out of bbolt.
+type faultError struct{ problem any }
+
+func (e *faultError) Error() string {
+	return fmt.Sprintf("its pages cannot be read: %v", e.problem)
+}
+
+// boltFile is log.db while it is open.
+type boltFile struct {
+	db   *bbolt.DB
+	file *os.File // bbolt's own
+}
+
+// openBolt opens log.db, which must exist and have a shape that is safe to map.
+func openBolt(root *os.Root, readOnly bool) (*boltFile, error) {
+	path := filepath.Join(root.Name(), nameLog)
+	b := new(boltFile)
+	err := guard(func() (err error) {
+		b.db, err = bbolt.Open(nameLog, 0o600, &bbolt.Options{
+			Timeout:         time.Second,
+			ReadOnly:        readOnly,
+			FreelistType:    bbolt.FreelistMapType,
+			InitialMmapSize: mapAhead,
+			OpenFile:        b.opener(root, path),
+		})
+		return err
+	})
+	if err == nil {
+		if same, statErr := isNamed(root, nameLog, b.file); statErr != nil || !same {
+			err = errors.Join(errors.New("was replaced while it was being opened"), statErr)
+		}
+	}
+	if err == nil {
+		return b, nil
+	}
+	b.discard()
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, &LockedError{Path: path}
+	}
+	if _, ok := errors.AsType[*DamageError](err); ok {
+		return nil, err
+	}
+	return nil, &DamageError{Path: path, Err: err}
+}
+
+// opener returns the function that bbolt opens its file with. It never makes one,
+// and looks at the shape of the very file that will be mapped.
+func (b *boltFile) opener(root *os.Root, path string) func(string, int, os.FileMode) (*os.File, error) {
+	return func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := root.OpenFile(name, flag&^os.O_CREATE, mode)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkShape(f); err != nil {
+			f.Close()
+			return nil, &DamageError{Path: path, Err: err}
+		}
+		b.file = f
+		return f, nil
+	}
+}
+
+// discard closes what a failed open or a panic left. bbolt's own Close may wait
+// for ever for a lock that the panic has not given back, so only the file is
+// closed, which frees its lock; the mapping stays until the process ends.
+func (b *boltFile) discard() {
+	if b.file != nil {
+		b.file.Close() // fails if bbolt has closed it
+	}
+}
+
+// createLog makes a log with the given id: complete under another name, then
+// renamed.
+func createLog(root *os.Root, id string) error {
+	name := nameLog + suffix
+	db, err := bbolt.Open(name, 0o600, &bbolt.Options{OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		return root.OpenFile(name, flag|os.O_EXCL, mode)
+	}})
+	if err != nil {
+		return fmt.Errorf("making the log: %w", err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return writeMeta(tx, id) })
+	if err == nil {
+		err = db.Sync()
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("making the log: %w", errors.Join(err, root.Remove(name)))
+	}
+	if err := install(root, nameLog); err != nil {
+		return fmt.Errorf("making the log: %w", err)
+	}
+	return nil
+}
+
+func writeMeta(tx *bbolt.Tx, id string) error {
+	if _, err := tx.CreateBucket([]byte(bucketRecords)); err != nil {
+		return err
+	}
+	b, err := tx.CreateBucket([]byte(bucketMeta))
+	if err != nil {
+		return err
+	}
+	prev := events.Genesis(id)
+	for _, kv := range []struct {
+		key   string
+		value []byte
+	}{
+		{keyFormat, []byte(formatVersion)},
+		{keyLog, []byte(id)},
+		{keyFirstSeq, seqKey(1)},
+		{keyFirstPrev, prev[:]},
+	} {
+		if err := b.Put([]byte(kv.key), kv.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// base reads the head before the first record, and the newest key.
+func (b *boltFile) base() (base events.Head, last events.Seq, err error) {
+	err = guard(func() error {
+		return b.db.View(func(tx *bbolt.Tx) error {
+			m, r := tx.Bucket([]byte(bucketMeta)), tx.Bucket([]byte(bucketRecords))
+			if m == nil || r == nil {
+				return errors.New("is a bbolt file, but no log of Abeyance")
+			}
+			if base, err = readBase(m); err != nil {
+				return err
+			}
+			last = base.Seq
+			if k, _ := r.Cursor().Last(); len(k) == 8 {
+				last = events.Seq(binary.BigEndian.Uint64(k))
+			} else if k != nil {
+				return fmt.Errorf("has a record under a key of %d bytes", len(k))
+			}
+			return nil
+		})
+	})
+	return base, last, err
+}
+
+func readBase(m *bbolt.Bucket) (events.Head, error) {
+	format := m.Get([]byte(keyFormat))
+	if len(format) > 0 && !bytes.Equal(format, []byte(formatVersion)) {
+		return events.Head{}, &events.FormatError{What: fmt.Sprintf("format %q of the log file", format)}
+	}
+	id, first, prev := m.Get([]byte(keyLog)), m.Get([]byte(keyFirstSeq)), m.Get([]byte(keyFirstPrev))
+	if len(format) == 0 || len(id) == 0 || len(first) != 8 || len(prev) != len(events.Hash{}) {
+		return events.Head{}, errors.New("does not say which log it is")
+	}
+	base := events.Head{Log: string(id), Seq: events.Seq(binary.BigEndian.Uint64(first)), Hash: events.Hash(prev)}
+	if base.Seq == 0 || base.Seq == 1 && base.Hash != events.Genesis(base.Log) {
+		return events.Head{}, fmt.Errorf("does not begin as the log %s does", base.Log)
+	}
+	base.Seq--
+	return base, nil
+}

@@ -1,0 +1,111 @@
+package boltlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+)
+
+// The meta pages of a bbolt file, from its sources (internal/common/page.go and
+// meta.go of v1.5.0). A page starts with a header of 16 bytes; the meta follows, in
+// the machine's byte order:
+//
+//	magic, version, page size, flags    4 bytes each
+//	root bucket: page, sequence         8 each
+//	freelist page                       8
+//	high-water mark: pages in use       8
+//	transaction id                      8
+//	FNV-1a of the 56 bytes before       8
+const (
+	boltMagic      = 0xED0CDAED
+	boltVersion    = 2
+	pageHeaderSize = 16
+	metaSize       = 64
+	smallestPage   = 1 << 10
+	largestPage    = 1 << 24
+)
+
+// meta is what a valid meta page claims.
+type meta struct {
+	pageSize int64
+	pages    uint64 // high-water mark
+	txid     uint64
+}
+
+// checkShape returns an error unless f is a bbolt file at least as long as its
+// newest valid meta page claims, so that mapping it cannot fault.
+func checkShape(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	switch {
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("is not a regular file (%s)", info.Mode().Type())
+	case size == 0:
+		return errors.New("is empty: a log never is")
+	case size < 4*smallestPage:
+		return fmt.Errorf("is cut short: %d bytes", size)
+	}
+	m, err := newestMeta(f, size)
+	if err != nil {
+		return err
+	}
+	if least := m.pages * uint64(m.pageSize); m.pages < 4 || m.pages > uint64(size) || least > uint64(size) {
+		return fmt.Errorf("is cut short: %d bytes of at least %d", size, least)
+	}
+	return nil
+}
+
+// newestMeta finds the meta page that bbolt will go by: of two the valid one, of
+// two valid ones that of the later transaction.
+func newestMeta(f io.ReaderAt, size int64) (meta, error) {
+	first, ok := readMeta(f, 0)
+	if ok {
+		if second, ok := readMeta(f, first.pageSize); ok && second.txid > first.txid {
+			return second, nil
+		}
+		return first, nil
+	}
+	// The first page is torn. The second stands at the page size, which only it
+	// knows.
+	for at := int64(smallestPage); at <= largestPage && at < size; at *= 2 {
+		if m, ok := readMeta(f, at); ok && m.pageSize == at {
+			return m, nil
+		}
+	}
+	return meta{}, errors.New("is no log: neither of its first pages is a valid bbolt meta page")
+}
+
+func readMeta(f io.ReaderAt, at int64) (meta, bool) {
+	var page [pageHeaderSize + metaSize]byte
+	if _, err := f.ReadAt(page[:], at); err != nil {
+		return meta{}, false
+	}
+	b := page[pageHeaderSize:]
+	order := binary.NativeEndian
+	sum := fnv.New64a()
+	sum.Write(b[:metaSize-8])
+	m := meta{pageSize: int64(order.Uint32(b[8:])), pages: order.Uint64(b[40:]), txid: order.Uint64(b[48:])}
+	ok := order.Uint32(b) == boltMagic && order.Uint32(b[4:]) == boltVersion && order.Uint64(b[56:]) == sum.Sum64() &&
+		m.pageSize >= smallestPage && m.pageSize <= largestPage && m.pageSize&(m.pageSize-1) == 0
+	return m, ok
+}
+
+// warm reads f once from begin to end. bbolt tells the kernel that it will access
+// its mapping at random, so without this a scan of a file that is not cached
+// fetches it page by page, seventy times slower.
+func warm(f io.ReaderAt) error {
+	buf := make([]byte, 1<<20)
+	for at := int64(0); ; at += int64(len(buf)) {
+		if _, err := f.ReadAt(buf, at); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
