@@ -277,3 +277,12 @@ func (a *Account) roomFor(target string, now time.Time) (evict string, ok bool) 
 		return oldest.Target, true
 	}
 }
+
+// CellStatus returns the status of one of the account's cells at now, as shown: a
+// disabled account's cells are disabled.
+func (a *Account) CellStatus(c *Cell, now time.Time) Status {
+	if a.Spec.Disabled {
+		return StatusDisabled
+	}
+	return c.Status(now)
+}

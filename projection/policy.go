@@ -57,7 +57,9 @@ const day = 24 * time.Hour
 // defaultRules is the policy that ships. The bounds follow the longest resets seen
 // of each window (166 h for a weekly one), with room for a late clock.
 func defaultRules() events.Rules {
-	same := func(d time.Duration) events.Bound { return events.Bound{FiveHour: d, Daily: d, Weekly: d, Monthly: d, Unknown: d} }
+	same := func(d time.Duration) events.Bound {
+		return events.Bound{FiveHour: d, Daily: d, Weekly: d, Monthly: d, Unknown: d}
+	}
 	r := events.Rules{
 		Classes: []events.ClassRule{
 			{

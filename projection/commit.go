@@ -1,0 +1,244 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// pending is a command on its way through the writer.
+type pending struct {
+	command Command
+	state   atomic.Int32 // waiting, taken or withdrawn: who wins the swap decides
+	outcome Outcome
+	err     error
+	done    chan struct{} // closed when outcome and err are set
+}
+
+const (
+	stateWaiting int32 = iota
+	stateTaken
+	stateWithdrawn
+)
+
+func (p *pending) take() bool     { return p.state.CompareAndSwap(stateWaiting, stateTaken) }
+func (p *pending) withdraw() bool { return p.state.CompareAndSwap(stateWaiting, stateWithdrawn) }
+
+// UnknownOutcomeError says that an append failed after it had begun: the events
+// may or may not be on disk. The engine has stopped; open the log anew to see.
+type UnknownOutcomeError struct{ Err error }
+
+func (e *UnknownOutcomeError) Error() string {
+	return "the outcome is unknown, because writing the log failed: " + e.Err.Error()
+}
+
+// Unwrap returns the log's error.
+func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
+
+// run is the writer: the only goroutine that touches e.work and appends.
+func (e *Engine) run() {
+	defer e.end()
+	timer := time.NewTimer(e.untilDue())
+	defer timer.Stop()
+	for {
+		var batch []*pending
+		select {
+		case p := <-e.queue:
+			batch = e.drain(p)
+		case <-timer.C:
+			e.watchClock()
+			if e.work.Due(e.now()) {
+				batch = []*pending{e.expiry()}
+			}
+		case <-e.stop:
+			return
+		}
+		if e.err = e.commit(batch); e.err != nil {
+			return
+		}
+		timer.Reset(e.untilDue())
+	}
+}
+
+// end refuses what is left in the queue. The order matters: senders that come
+// after dead is closed withdraw by themselves.
+func (e *Engine) end() {
+	close(e.dead)
+	for {
+		select {
+		case p := <-e.queue:
+			if p.take() {
+				p.err = ErrStopped
+				close(p.done)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// untilDue is how long to sleep: until the next deadline, at most maxIdle.
+func (e *Engine) untilDue() time.Duration {
+	at, ok := e.work.NextDeadline()
+	if !ok {
+		return maxIdle
+	}
+	return min(max(at.Sub(e.now()), 0), maxIdle)
+}
+
+func (e *Engine) expiry() *pending {
+	origin := events.Origin{Actor: ActorExpiry, Via: events.ViaGo, CorrelationID: newCorrelation()}
+	return &pending{command: Command{Origin: origin, Do: &Expire{}}, done: make(chan struct{})}
+}
+
+// drain takes what waits, up to a batch.
+func (e *Engine) drain(first *pending) []*pending {
+	batch := []*pending{first}
+	for len(batch) < maxBatch {
+		select {
+		case p := <-e.queue:
+			batch = append(batch, p)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit decides a batch one after another, appends all its records at once,
+// publishes, and answers. An error ends the writer.
+func (e *Engine) commit(batch []*pending) error {
+	now := e.now().UTC()
+	was := e.work.head
+	var recs []events.Record
+	taken := batch[:0]
+	for _, p := range batch {
+		if !p.take() {
+			continue
+		}
+		taken = append(taken, p)
+		recs = append(recs, e.decide(p, now)...)
+	}
+	if len(recs) > 0 {
+		began := time.Now()
+		if err := e.log.Append(context.Background(), recs); err != nil {
+			return e.unknown(err, was, taken)
+		}
+		e.metrics.appended(recs, time.Since(began), len(taken))
+		e.publish()
+	}
+	for _, p := range taken {
+		p.outcome.AsOf = e.work.head.Seq
+		close(p.done)
+	}
+	return nil
+}
+
+// decide runs one command on the working state.
+func (e *Engine) decide(p *pending, now time.Time) []events.Record {
+	d, err := Decide(e.work, p.command, now)
+	if err != nil {
+		p.err = err
+		return nil
+	}
+	recs, err := events.Seal(e.work.head, now, d.Drafts)
+	if err != nil {
+		p.err = refuse(CodeInvalid, "the command does not fit the log: %v", err)
+		return nil
+	}
+	for _, r := range recs {
+		e.work.Apply(r)
+	}
+	if d.Report != nil && len(recs) > 0 {
+		d.Report.Seq = recs[len(recs)-1].Seq
+		if d.Report.Effect == events.EffectRecovered {
+			d.Report.Seq = recs[0].Seq
+		}
+	}
+	p.outcome = Outcome{Decision: d, Records: recs}
+	return recs
+}
+
+// unknown answers a batch whose append failed. Commands that had nothing to append
+// fail too: they were decided on a state that may not exist.
+func (e *Engine) unknown(err error, was events.Head, taken []*pending) error {
+	var conflict *events.ConflictError
+	if errors.As(err, &conflict) {
+		err = fmt.Errorf("the log was written behind the engine's back after record %d: %w", was.Seq, err)
+	}
+	err = &UnknownOutcomeError{err}
+	e.logger.Error("the log cannot be written; the engine stops", "error", err, "seq", uint64(was.Seq))
+	for _, p := range taken {
+		if p.err == nil {
+			p.err = err
+		}
+		close(p.done)
+	}
+	return err
+}
+
+// publish makes the working state visible.
+func (e *Engine) publish() {
+	old := e.view.Load()
+	changed := e.work.changed
+	state := e.work.Snapshot()
+	e.view.Store(&View{State: state, Index: old.Index.next(old.State, state, changed), ObserveOnly: old.ObserveOnly})
+}
+
+// repeat answers a command that was executed before from its records.
+func (e *Engine) repeat(ctx context.Context, o Outcome) (Outcome, error) {
+	use := o.earlier
+	o.Repeated, o.Unchanged = true, "it was done before"
+	for r, err := range e.log.Records(ctx, use.first-1) {
+		if err != nil {
+			return Outcome{}, err
+		}
+		if r.Seq > use.last {
+			break
+		}
+		o.Records = append(o.Records, r)
+	}
+	o.describe(e.State(), e.now())
+	return o, nil
+}
+
+// describe fills in what the records of an earlier command say.
+func (o *Outcome) describe(s *State, now time.Time) {
+	for _, r := range o.Records {
+		switch x := r.Event.(type) {
+		case *events.LimitObserved:
+			o.Report = recall(s, r, x, now)
+		case *events.Recovered:
+			if o.Report == nil {
+				o.Report = &ReportResult{
+					Class: events.ClassOK, Scope: events.ScopeNone, Target: x.Target, Effect: events.EffectRecovered,
+					Advice: Advice{Action: ActionStop}, Seq: r.Seq,
+				}
+			}
+		case *events.Suspended:
+			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
+		case *events.Lifted:
+			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
+		case *events.CooldownCleared:
+			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
+		}
+	}
+}
+
+// recall is the answer to a report as its record tells it.
+func recall(s *State, r events.Record, e *events.LimitObserved, now time.Time) *ReportResult {
+	res := &ReportResult{
+		Class: e.Class, Scope: e.Signal.Scope, Target: e.Target, Effect: e.Effect, Why: e.Why, Until: e.Until,
+		Hint: e.Hint, Seq: r.Seq,
+	}
+	o := observation{
+		Report: &Report{Account: r.Account, Signal: e.Signal}, d: &decider{s: s, now: now},
+		id: s.groups.Resolve(e.Provider, e.Model),
+	}
+	res.Advice = o.advise(res)
+	return res
+}

@@ -1,0 +1,326 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// Bounds of the writer.
+const (
+	maxQueue = 4096 // commands waiting; more are refused with ErrBusy
+	maxBatch = 1024 // commands decided before one append
+	// maxIdle is the longest the expiry timer sleeps: timers follow the monotonic
+	// clock, deadlines the wall clock, which may jump.
+	maxIdle = 30 * time.Second
+	// maxJump is how far the wall clock may stray from the monotonic one between two
+	// looks before it is called a jump.
+	maxJump = 10 * time.Second
+)
+
+// ErrBusy means the queue is full and the command was not executed; try again in a
+// second.
+var ErrBusy = errors.New("the engine has too many commands waiting")
+
+// ErrStopped means the engine takes no commands: it was closed, or an append
+// failed with an unknown outcome ([Engine.Err] tells). The command was not
+// executed, unless it is wrapped by an error that says its outcome is unknown.
+var ErrStopped = errors.New("the engine has stopped")
+
+// ErrFuture means a moment lies beyond the head of the log, or after now.
+var ErrFuture = errors.New("the moment lies in the future")
+
+// Options configure an [Engine]. The zero value is valid.
+type Options struct {
+	// Logger receives what goes wrong. Nil: nothing is logged.
+	Logger *slog.Logger
+	// Registerer receives the metrics. Nil: none are kept.
+	Registerer prometheus.Registerer
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+	// State is the fold of the whole log, if the caller has made it while opening
+	// the log; the engine takes it over. Nil: Open reads the log.
+	State *State
+	// Groups and Policy are the operator's definitions. Nil: what the log holds stays
+	// in force, over this binary's defaults.
+	Groups *GroupsConfig
+	Policy *PolicyConfig
+	// Accounts are put into the pool at start. Accounts that are not listed stay.
+	Accounts []PutAccount
+	// ObserveOnly decides and records everything, but no pick is ever blocked.
+	ObserveOnly bool
+}
+
+// View is a published state with its index. Both are immutable.
+type View struct {
+	State *State
+	Index *Index
+	// ObserveOnly: picks are not to be blocked.
+	ObserveOnly bool
+}
+
+// Engine is the single writer of a log and the source of its published state. All
+// methods may be called from several goroutines.
+type Engine struct {
+	log     events.Log
+	logger  *slog.Logger
+	now     func() time.Time
+	metrics *metrics
+
+	view  atomic.Pointer[View]
+	queue chan *pending
+	stop  chan struct{} // closed by Close
+	dead  chan struct{} // closed when the writer has ended
+	once  atomic.Bool   // stop is closed
+	err   error         // why the writer ended; read after dead
+	jumps atomic.Pointer[ClockJump]
+
+	// The writer's own.
+	work  *State
+	clock clock
+}
+
+// ClockJump is the last jump of the wall clock against the monotonic one.
+type ClockJump struct {
+	At    time.Time
+	By    time.Duration
+	Count int // jumps since the start
+}
+
+// Outcome is what a command led to.
+type Outcome struct {
+	Decision
+	// Records are those appended, or, if Repeated, those of the first time.
+	Records []events.Record
+	// Repeated: the command was executed before, under the same idempotency key or
+	// as the same observation. Of the decision only Report and Cells are filled.
+	Repeated bool
+	// AsOf is the head that the outcome is visible in.
+	AsOf events.Seq
+}
+
+// Open folds the log, puts the definitions in force and starts the writer. The log
+// stays the caller's to close, after [Engine.Close].
+func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	e := &Engine{
+		log: log, logger: o.Logger, now: o.Now, work: o.State,
+		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), dead: make(chan struct{}),
+	}
+	if e.logger == nil {
+		e.logger = slog.New(slog.DiscardHandler)
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	if err := e.fold(ctx); err != nil {
+		return nil, err
+	}
+	state := e.work.Snapshot()
+	e.view.Store(&View{State: state, Index: newIndex(state), ObserveOnly: o.ObserveOnly})
+	e.metrics = newMetrics(e)
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(e.metrics); err != nil {
+			return nil, fmt.Errorf("registering the engine's metrics: %w", err)
+		}
+	}
+	e.clock.look(e.now())
+	go e.run()
+	if err := e.configure(ctx, o); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// fold brings the working state to the head of the log.
+func (e *Engine) fold(ctx context.Context) error {
+	head, err := e.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if e.work == nil {
+		e.work = NewState()
+	}
+	e.work.begin(head.Log)
+	for r, err := range e.log.Records(ctx, e.work.head.Seq) {
+		if err != nil {
+			return err
+		}
+		e.work.Apply(r)
+	}
+	if h := e.work.head; h.Seq != head.Seq || h.Hash != head.Hash || h.Log != head.Log {
+		return fmt.Errorf("the state given is of record %d of log %s, not of the log's head %d of %s", h.Seq, h.Log, head.Seq, head.Log)
+	}
+	return nil
+}
+
+// configure appends the definitions and accounts that differ from those in force.
+func (e *Engine) configure(ctx context.Context, o *Options) error {
+	groups, policy := o.Groups, o.Policy
+	var err error
+	if groups == nil {
+		if groups, err = e.work.groups.Config(); err != nil {
+			return fmt.Errorf("the groups of record %d: %w", e.work.head.Seq, err)
+		}
+	}
+	if policy == nil {
+		if policy, err = e.work.policy.Config(); err != nil {
+			return fmt.Errorf("the policy of record %d: %w", e.work.head.Seq, err)
+		}
+	}
+	intents := []Intent{&DefineGroups{Config: *groups}, &DefinePolicy{Config: *policy}}
+	for _, a := range o.Accounts {
+		intents = append(intents, &a)
+	}
+	for _, do := range intents {
+		origin := events.Origin{Actor: ActorConfig, Via: events.ViaGo}
+		if _, err := e.Execute(ctx, Command{Origin: origin, Do: do}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The actors of the engine's own commands.
+const (
+	ActorConfig = "system:config"
+	ActorExpiry = "system:expiry"
+)
+
+// View returns the newest published state and index: one atomic load.
+func (e *Engine) View() *View { return e.view.Load() }
+
+// State returns the newest published state: one atomic load.
+func (e *Engine) State() *State { return e.view.Load().State }
+
+// Now returns the engine's clock.
+func (e *Engine) Now() time.Time { return e.now() }
+
+// Done is closed when the engine takes no more commands.
+func (e *Engine) Done() <-chan struct{} { return e.dead }
+
+// Err returns why the engine stopped: nil while it runs and after Close, an error
+// after a failed append.
+func (e *Engine) Err() error {
+	select {
+	case <-e.dead:
+		return e.err
+	default:
+		return nil
+	}
+}
+
+// ClockJump returns the last jump of the clock, or nil.
+func (e *Engine) ClockJump() *ClockJump { return e.jumps.Load() }
+
+// Close answers the commands already taken, refuses the others with ErrStopped and
+// ends the writer. It returns Err. Closing again does nothing.
+func (e *Engine) Close() error {
+	if e.once.CompareAndSwap(false, true) {
+		close(e.stop)
+	}
+	<-e.dead
+	return e.err
+}
+
+// Execute runs one command and returns when its events are durable and visible. A
+// context that ends before the writer takes the command withdraws it; after that
+// Execute waits for the outcome. Errors are *Error for a refused command, ErrBusy,
+// ErrStopped, the context's, or an *UnknownOutcomeError.
+func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, err
+	}
+	if c.CorrelationID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return Outcome{}, fmt.Errorf("no random id for the command: %w", err)
+		}
+		c.CorrelationID = id.String()
+	}
+	c.OnBehalfOf = events.Scrub(c.OnBehalfOf, events.MaxID)
+	p := &pending{command: c, done: make(chan struct{})}
+	select {
+	case <-e.dead:
+		return Outcome{}, ErrStopped
+	default:
+	}
+	select {
+	case e.queue <- p:
+	default:
+		return Outcome{}, ErrBusy
+	}
+	select {
+	case <-p.done:
+	case <-e.dead:
+		if p.withdraw() {
+			return Outcome{}, ErrStopped
+		}
+		<-p.done
+	case <-ctx.Done():
+		if p.withdraw() {
+			return Outcome{}, ctx.Err()
+		}
+		<-p.done
+	}
+	if p.err != nil {
+		return Outcome{}, p.err
+	}
+	if p.outcome.earlier.first > 0 {
+		return e.repeat(ctx, p.outcome)
+	}
+	return p.outcome, nil
+}
+
+// StateAt returns the state as it was at a moment, folded from the log. Errors
+// wrap ErrFuture for a moment that has not come.
+func (e *Engine) StateAt(ctx context.Context, m Moment) (*State, error) {
+	head := e.State().Head()
+	if m.Seq > head.Seq {
+		return nil, fmt.Errorf("%w: record %d, and the log ends at %d", ErrFuture, m.Seq, head.Seq)
+	}
+	if m.Seq == 0 && m.At.After(e.now()) {
+		return nil, fmt.Errorf("%w: %s", ErrFuture, m)
+	}
+	s := NewState()
+	s.begin(head.Log)
+	for r, err := range e.log.Records(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if !m.includes(r) || r.Seq > head.Seq {
+			break
+		}
+		s.Apply(r)
+		s.changed = nil
+	}
+	return s, nil
+}
+
+// History yields records; see events.Log.
+func (e *Engine) History(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return e.log.History(ctx, q)
+}
+
+// Record returns one record. Errors wrap ErrFuture for one beyond the head.
+func (e *Engine) Record(ctx context.Context, seq events.Seq) (events.Record, error) {
+	if head := e.State().Head(); seq == 0 || seq > head.Seq {
+		return events.Record{}, fmt.Errorf("%w: no record %d; the log ends at %d", ErrFuture, seq, head.Seq)
+	}
+	for r, err := range e.log.Records(ctx, seq-1) {
+		return r, err
+	}
+	return events.Record{}, fmt.Errorf("%w: no record %d", ErrFuture, seq) // unreachable below the head
+}

@@ -1,0 +1,99 @@
+package projection
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// metrics is the engine's collector. What can be read off the state is read when
+// it is scraped; only what passes is counted.
+type metrics struct {
+	engine       *Engine
+	observations *prometheus.CounterVec
+	latency      prometheus.Histogram
+	batch        prometheus.Histogram
+	jumps        prometheus.Counter
+
+	usable, total, cells, seq *prometheus.Desc
+}
+
+func newMetrics(e *Engine) *metrics {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("abeyance_"+name, help, labels, nil)
+	}
+	m := &metrics{
+		engine: e,
+		observations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "abeyance_observations_total", Help: "Upstream answers recorded, by class and effect.",
+		}, []string{"class", "effect"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "abeyance_append_seconds", Help: "Time to append one batch durably.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "abeyance_append_batch_commands", Help: "Commands per append.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+		}),
+		jumps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "abeyance_clock_jumps_total", Help: "Jumps of the system clock by more than 10 seconds.",
+		}),
+		usable: desc("usable_accounts", "Configured accounts that can serve a quota group now.", "provider", "group"),
+		total:  desc("accounts", "Configured accounts of a provider that has the quota group.", "provider", "group"),
+		cells:  desc("cells", "Cells by status now, touched ones only.", "status"),
+		seq:    desc("log_seq", "Seq of the newest record."),
+	}
+	for _, c := range events.Classes() {
+		m.observations.WithLabelValues(string(c), string(events.EffectStarted))
+	}
+	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range []prometheus.Collector{m.observations, m.latency, m.batch, m.jumps} {
+		c.Collect(ch)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	s, now := m.engine.State(), m.engine.now()
+	gauge(m.seq, float64(s.Head().Seq))
+	providers := map[string]bool{}
+	byStatus := map[Status]int{}
+	for a := range s.Accounts("") {
+		providers[a.Spec.Provider] = true
+		for i := range a.Cells {
+			byStatus[a.CellStatus(&a.Cells[i], now)]++
+		}
+	}
+	for _, status := range Statuses() {
+		gauge(m.cells, float64(byStatus[status]), string(status))
+	}
+	for p := range providers {
+		for _, g := range s.groups.Of(p) {
+			usable, total := s.Usable(p, g.ID, now)
+			gauge(m.usable, float64(usable), p, g.ID)
+			gauge(m.total, float64(total), p, g.ID)
+		}
+	}
+}
+
+// appended counts a batch that is durable.
+func (m *metrics) appended(recs []events.Record, took time.Duration, commands int) {
+	m.latency.Observe(took.Seconds())
+	m.batch.Observe(float64(commands))
+	for _, r := range recs {
+		switch e := r.Event.(type) {
+		case *events.LimitObserved:
+			m.observations.WithLabelValues(string(e.Class), string(e.Effect)).Inc()
+		case *events.Recovered:
+			m.observations.WithLabelValues(string(events.ClassOK), string(events.EffectRecovered)).Inc()
+		}
+	}
+}
