@@ -1,0 +1,34 @@
+package signal
+
+// family is the knowledge about providers that answer alike. Both functions read
+// the same answer: hints collects what it says about when to come back, in the
+// order in which this provider's fields are to be trusted; judge concludes what it
+// means, and may look at the hints.
+type family struct {
+	name  string
+	hints func(*answer)
+	judge func(*answer) verdict
+}
+
+// familyOf returns the family of a provider id in lower case. An id nobody
+// described is read by the general rules.
+func familyOf(provider string) family {
+	if f, ok := families[provider]; ok {
+		return f
+	}
+	return general
+}
+
+// families are the providers with rules of their own.
+var families = map[string]family{
+	"antigravity": google,
+	"gemini-cli":  google,
+	"gemini-api":  google,
+	"gemini":      google,
+	"vertex-ai":   google,
+
+	"claude":           claude,
+	"anthropic-api":    anthropic,
+	"anthropic-compat": anthropic,
+	"codex":            codex,
+}
