@@ -68,6 +68,7 @@ func (l *Log) Records(ctx context.Context, after events.Seq) iter.Seq2[events.Re
 // History implements events.Log.
 func (l *Log) History(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
+		q := q // the function may be ranged over again
 		for {
 			r, ok, err := l.next(ctx, q)
 			if err != nil {
