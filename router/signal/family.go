@@ -31,4 +31,29 @@ var families = map[string]family{
 	"anthropic-api":    anthropic,
 	"anthropic-compat": anthropic,
 	"codex":            codex,
+
+	"openai":        openai,
+	"azure-openai":  openai,
+	"groq":          groq,
+	"github-models": githubModels,
+
+	"github-copilot": copilot,
+	"openrouter":     openrouter,
+	"xai":            xai,
+	"kimi":           kimi,
+	"moonshot":       kimi,
+	"qwen":           qwen,
+	"zai-glm":        zai,
+	"minimax":        minimax,
+	"iflow":          iflow,
+	"mistral":        mistral,
+	"bedrock":        bedrock,
+	"amazon-q":       amazonQ,
+	"opencode-zen":   opencode,
+	"cliproxyapi":    cliproxy,
+
+	// Their answers need no rules of their own.
+	"cerebras":      general,
+	"deepseek":      general,
+	"openai-compat": general,
 }

@@ -130,7 +130,7 @@ func googleJudge(a *answer) verdict {
 	for _, rule := range [...]func(*answer, googleDetails) verdict{googleRequest, googleAccess, googleCapacity, googleMoney, googleQuota, googleBare} {
 		if v := rule(a, d); !v.none() {
 			if v.family == "" {
-				v.family = d.model(a)
+				v.family = namedModel(d.model(a))
 			}
 			return v
 		}
@@ -312,4 +312,13 @@ func googleBare(a *answer, _ googleDetails) verdict {
 		return quota("text_quota", a.pool()).over(a.googleWindow())
 	}
 	return a.promoted(rateLimited("resource_exhausted", events.ScopeModel), a.pool())
+}
+
+// namedModel is a family that an answer names by one of its models: the engine
+// looks up the group of that model.
+func namedModel(model string) string {
+	if model == "" {
+		return ""
+	}
+	return events.ModelTarget + model
 }
