@@ -38,11 +38,11 @@ type stored interface {
 	fields(c *wire.Codec)
 }
 
-// encodeRecord encodes r with c, an encoder, and returns c's buffer.
 // Payload encodes or decodes an event's payload as it stands in a record, for
 // formats that hold definitions outside a log.
 func Payload(c *wire.Codec, e Event) { e.(stored).fields(c) }
 
+// encodeRecord encodes r with c, an encoder, and returns c's buffer.
 func encodeRecord(c *wire.Codec, r *Record) ([]byte, error) {
 	kind := r.Event.Kind()
 	envelope(c, r, &kind)
@@ -191,7 +191,7 @@ func signalFields(c *wire.Codec, s *Signal) {
 	c.Array(7)
 	wire.Text(c, &s.Class, MaxName)
 	wire.Text(c, &s.Scope, MaxName)
-	c.String(&s.Family, MaxID)
+	c.String(&s.Family, MaxTarget)
 	wire.Text(c, &s.Window, MaxName)
 	c.String(&s.Reason, MaxName)
 	c.String(&s.Rule, MaxName)

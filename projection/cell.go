@@ -286,3 +286,33 @@ func (a *Account) CellStatus(c *Cell, now time.Time) Status {
 	}
 	return c.Status(now)
 }
+
+// Returns says when the account can serve r again by itself: at the zero Time if
+// nothing blocks it at now, and never is true if something blocks it without an
+// end. Disabled is not considered.
+func (a *Account) Returns(r *Resolution, now time.Time) (at time.Time, never bool) {
+	for i := range a.Cells {
+		c := &a.Cells[i]
+		if !r.Covers(c.Target) {
+			continue
+		}
+		t, forever := c.Returns(now)
+		never = never || forever
+		if t.After(at) {
+			at = t
+		}
+	}
+	return at, never
+}
+
+// Recoverable reports whether an automatic block covers r at now, so that a served
+// request is news.
+func (a *Account) Recoverable(r *Resolution, now time.Time) bool {
+	for i := range a.Cells {
+		c := &a.Cells[i]
+		if r.Covers(c.Target) && (c.Held != nil || c.cooling(now) != nil) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,186 @@
+// Package identity keeps e-mail addresses out of the log. An account id that
+// contains "@", as the file names of some proxies do, is stored as a keyed
+// pseudonym; the key and the ids as given stand in one file beside the log, which
+// can be erased, entry by entry, without touching the log.
+//
+// The file is JSON:
+//
+//	{"version": 1, "key": BASE64 of 32 bytes, "accounts": {STORED: {"given": ID}, ...}}
+//
+// with mode 0600, replaced atomically.
+package identity
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// FileName is the name of the file in a data directory.
+const FileName = "identities.json"
+
+// Prefix begins every pseudonym.
+const Prefix = "acct_"
+
+// version is of the file format.
+const version = 1
+
+// Book maps account ids as given to ids as stored, and back. A nil *Book maps every
+// id to itself. Reading takes no lock.
+type Book struct {
+	path string // empty: in memory
+	key  []byte
+
+	mu    sync.Mutex // held while names is replaced
+	names atomic.Pointer[names]
+}
+
+// names is both directions; never changed once published.
+type names struct {
+	stored map[string]string // given → stored
+	given  map[string]string // stored → given
+}
+
+type file struct {
+	Version  int              `json:"version"`
+	Key      []byte           `json:"key"`
+	Accounts map[string]entry `json:"accounts"`
+}
+
+type entry struct {
+	Given string `json:"given"`
+}
+
+// New returns an empty book in memory with a random key.
+func New() *Book {
+	b := &Book{key: make([]byte, 32)}
+	rand.Read(b.key) // never fails; see crypto/rand
+	b.names.Store(&names{map[string]string{}, map[string]string{}})
+	return b
+}
+
+// Open reads the book at path, or starts a new one there, which is written with
+// its first entry. A file that others may read is refused.
+func Open(path string) (*Book, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b := New()
+		b.path = path
+		return b, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 && !lax {
+		return nil, fmt.Errorf("%s must be a regular file that only its owner can read; run chmod 600 on it", path)
+	}
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(path, doc)
+}
+
+func read(path string, doc []byte) (*Book, error) {
+	var f file
+	if err := json.Unmarshal(doc, &f); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; restore it from a backup: without it accounts with e-mail ids are not known again", path, err)
+	}
+	if f.Version != version || len(f.Key) != 32 {
+		return nil, fmt.Errorf("%s has format version %d, and this version of Abeyance reads %d", path, f.Version, version)
+	}
+	b := &Book{path: path, key: f.Key}
+	n := &names{map[string]string{}, map[string]string{}}
+	for stored, e := range f.Accounts {
+		if b.pseudonym(e.Given) != stored {
+			return nil, fmt.Errorf("%s is damaged: the entry %s is not the pseudonym of its id", path, stored)
+		}
+		n.stored[e.Given], n.given[stored] = stored, e.Given
+	}
+	b.names.Store(n)
+	return b, nil
+}
+
+// private reports whether an id must not be stored as given.
+func private(given string) bool { return strings.Contains(given, "@") }
+
+// Stored returns the id that a given id is stored under. It does not make an entry:
+// the answer for an id never seen is the one an entry would get.
+func (b *Book) Stored(given string) string {
+	if b == nil || !private(given) {
+		return given
+	}
+	if s, ok := b.names.Load().stored[given]; ok {
+		return s
+	}
+	return b.pseudonym(given)
+}
+
+// Given returns the id as it was given, or the stored id if that is not known.
+func (b *Book) Given(stored string) string {
+	if b == nil || !strings.HasPrefix(stored, Prefix) {
+		return stored
+	}
+	if g, ok := b.names.Load().given[stored]; ok {
+		return g
+	}
+	return stored
+}
+
+// Add makes entries for the ids that need one, durably, before it returns. Call it
+// before an id enters the log.
+func (b *Book) Add(given ...string) error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.names.Load()
+	next := &names{maps.Clone(old.stored), maps.Clone(old.given)}
+	for _, g := range given {
+		if private(g) {
+			s := b.pseudonym(g)
+			next.stored[g], next.given[s] = s, g
+		}
+	}
+	if len(next.stored) == len(old.stored) {
+		return nil
+	}
+	if err := b.save(next); err != nil {
+		return fmt.Errorf("writing %s: %w", b.path, err)
+	}
+	b.names.Store(next)
+	return nil
+}
+
+func (b *Book) save(n *names) error {
+	if b.path == "" {
+		return nil
+	}
+	f := file{Version: version, Key: b.key, Accounts: map[string]entry{}}
+	for stored, given := range n.given {
+		f.Accounts[stored] = entry{Given: given}
+	}
+	doc, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(b.path, append(doc, '\n'))
+}
+
+// pseudonym is Prefix and 20 hex digits of HMAC-SHA-256(key, id).
+func (b *Book) pseudonym(given string) string {
+	mac := hmac.New(sha256.New, b.key)
+	mac.Write([]byte(given))
+	return Prefix + hex.EncodeToString(mac.Sum(nil)[:10])
+}

@@ -1,0 +1,85 @@
+package router
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/router/signal"
+)
+
+// Outcome is the answer to a report.
+type Outcome struct {
+	projection.ReportResult
+	// Signal is what the answer was read as.
+	Signal events.Signal
+	// Repeated: the same account and request id were reported before; the answer is
+	// the first one's.
+	Repeated bool
+}
+
+// Report says what the upstream answered to the request that a lease was given
+// for. What it records is durable when it returns. A success where nothing blocks
+// records nothing and returns at once. Errors are those of projection.Engine.Execute.
+//
+// The lease's account, provider and model stand in for what the observation leaves
+// empty. A lease with only an account is valid: evidence is then dated by
+// Observation.StartedAt.
+func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Outcome, error) {
+	o.Provider, o.Model = cmp.Or(o.Provider, l.Provider), cmp.Or(o.Model, l.Model)
+	if o.ObservedAt.IsZero() {
+		o.ObservedAt = r.engine.Now()
+	}
+	report := r.read(l, o)
+	if report.Signal.Class == events.ClassOK && !r.matters(report) {
+		return r.judge(report)
+	}
+	if report.Signal.Class != events.ClassOK {
+		// The id must be known before it can stand in the log.
+		if err := r.ids.Add(l.Account); err != nil {
+			return Outcome{}, err
+		}
+	}
+	out, err := r.engine.Execute(ctx, projection.Command{Origin: r.origin, Do: report})
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{*out.Report, report.Signal, out.Repeated}, nil
+}
+
+// Classify says what an answer would mean for an account, and what the policy would
+// do now. Nothing is recorded. The account may be empty.
+func (r *Router) Classify(l Lease, o signal.Observation) (Outcome, error) {
+	o.Provider, o.Model = cmp.Or(o.Provider, l.Provider), cmp.Or(o.Model, l.Model)
+	l.Account = cmp.Or(l.Account, "unknown")
+	return r.judge(r.read(l, o))
+}
+
+// read turns an observation into a report.
+func (r *Router) read(l Lease, o signal.Observation) *projection.Report {
+	return &projection.Report{
+		Account: r.ids.Stored(l.Account), Provider: o.Provider, Model: o.Model, Operation: o.Operation, Status: o.Status,
+		Signal: signal.Classify(o), RequestID: o.RequestID, StartedAt: o.StartedAt, Lease: l.Seq,
+	}
+}
+
+// matters reports whether a success can end a block: the writer need not see the
+// others.
+func (r *Router) matters(p *projection.Report) bool {
+	s := r.engine.State()
+	a := s.Account(p.Account)
+	return a != nil && a.Recoverable(s.Groups().Resolve(p.Provider, p.Model), r.engine.Now())
+}
+
+// judge decides a report on the published state without recording it.
+func (r *Router) judge(p *projection.Report) (Outcome, error) {
+	d, err := projection.Decide(r.engine.State(), projection.Command{Do: p}, r.engine.Now())
+	if err != nil {
+		return Outcome{}, err
+	}
+	if d.Report == nil {
+		return Outcome{Signal: p.Signal, Repeated: true}, nil
+	}
+	return Outcome{*d.Report, p.Signal, false}, nil
+}
