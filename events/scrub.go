@@ -21,7 +21,7 @@ var secrets = []struct {
 	{"token", regexp.MustCompile(`\b(ya29\.|1//)[A-Za-z0-9._/-]{12,}`)},
 	{"token", regexp.MustCompile(`\b(gh[pousr]_|github_pat_|xox[abprs]-|xai-|gsk_|hf_|AKIA|ASIA)[A-Za-z0-9_-]{12,}`)},
 	{"secret", regexp.MustCompile(
-		`(?i)(\b(?:api[-_]?key|access[-_]?token|refresh[-_]?token|id[-_]?token|client[-_]?secret|password|authorization|cookie)["']?\s*[:=]\s*["']?)[^\s"',;&<>\[]{6,}`)},
+		`(?i)(\b(?:api[-_]?key|access[-_]?token|refresh[-_]?token|id[-_]?token|client[-_]?secret|password|authorization|cookie)(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?)[^\s"'\\,;&<>\[]{6,}`)},
 	{"email", regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9._%+-]*(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}`)},
 }
 
@@ -31,16 +31,33 @@ var secrets = []struct {
 // bytes, cut at a character with an ellipsis. It is idempotent. It reads no more than 4
 // times the limit plus 1 KiB of text, so the work is bounded by the limit alone.
 func Scrub(text string, limit int) string {
-	text = cutText(text, 4*limit+1<<10)
-	text = strings.TrimSpace(oneLine(text))
-	for _, s := range secrets {
-		text = s.shape.ReplaceAllString(text, replacement(s.name))
+	text = oneLine(cutText(text, 4*limit+1<<10))
+	// A cut or a replacement may give what is left a new shape, hence the passes.
+	for range scrubPasses {
+		before := text
+		for _, s := range secrets {
+			text = s.shape.ReplaceAllString(text, replacement(s.name))
+		}
+		if text = shorten(text, limit); text == before {
+			break
+		}
 	}
+	return text
+}
+
+// scrubPasses bounds the passes; more than three are not known to be needed.
+const scrubPasses = 8
+
+// shorten cuts text to at most limit bytes, the last of them an ellipsis.
+func shorten(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
 	const ellipsis = "…"
-	return strings.TrimSpace(cutText(text, max(0, limit-len(ellipsis)))) + ellipsis
+	if limit < len(ellipsis) {
+		return ""
+	}
+	return strings.TrimSpace(cutText(text, limit-len(ellipsis))) + ellipsis
 }
 
 // replacement keeps what stands before a named secret, so that a reader still sees
@@ -63,15 +80,19 @@ func cutText(s string, limit int) string {
 	return s[:limit]
 }
 
-// oneLine replaces control and invisible formatting characters by spaces, folds
-// runs of spaces, and replaces bytes that are not UTF-8.
+// oneLine replaces runs of white space by a space and drops control and invisible
+// formatting characters, which would hide a secret from the shapes above; bytes
+// that are not UTF-8 become U+FFFD.
 func oneLine(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	space := false
 	for _, r := range s {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		switch {
+		case unicode.IsSpace(r):
 			space = true
+			continue
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
 			continue
 		}
 		if space && b.Len() > 0 {

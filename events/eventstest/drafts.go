@@ -74,6 +74,7 @@ func limitObserved() *events.LimitObserved {
 			Rule:       "google/quota_exhausted",
 			Classifier: 1,
 		},
+		Class:  events.ClassQuotaExhausted,
 		Effect: events.EffectExtended,
 		Why:    events.WhyStale,
 		Until:  at(6 * time.Hour),
