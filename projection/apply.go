@@ -52,10 +52,14 @@ func (s *State) Apply(r events.Record) {
 	s.head = s.head.Next(r)
 }
 
-// begin ties a state without records to a log.
+// begin ties a state to its log. A state that was folded while the log was being
+// opened has not heard the log's id yet.
 func (s *State) begin(log string) {
+	if s.head.Log == "" {
+		s.head.Log = log
+	}
 	if s.head.Seq == 0 {
-		s.head = events.Head{Log: log, Hash: events.Genesis(log)}
+		s.head.Hash = events.Genesis(log)
 	}
 }
 
