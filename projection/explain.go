@@ -289,14 +289,14 @@ func describeSignal(class events.Class, reason string) string {
 }
 
 func coolingCause(k *Cooling) string {
-	what := fmt.Sprintf("%s answered %s", cmp.Or(k.Model, k.Provider), k.Class)
+	what := fmt.Sprintf("%s was answered %s", cmp.Or(k.Model, "a request"), k.Class)
 	switch k.Source {
 	case sourceLadder:
-		what += fmt.Sprintf(" without a reset, step %d of the ladder", k.Step)
+		what += fmt.Sprintf(" without a reset: step %d of the ladder", k.Step)
 	case sourceWindow:
-		what += ", and its quota resets then"
+		what += " without a reset: the provider's next one counts"
 	default:
-		what += " with a reset in " + k.Source
+		what += ", with the reset that " + k.Source + " gives"
 	}
 	if k.Clamped {
 		what += ", cut to the policy's bound"
@@ -344,7 +344,7 @@ func roundUp(d time.Duration) string {
 	units := []struct {
 		unit  time.Duration
 		below time.Duration
-	}{{time.Second, 2 * time.Minute}, {time.Minute, 48 * time.Hour}, {time.Hour, 1<<63 - 1}}
+	}{{time.Second, 2 * time.Minute}, {time.Minute, 100 * time.Hour}, {time.Hour, 1<<63 - 1}}
 	for _, u := range units {
 		if d >= u.below {
 			continue
