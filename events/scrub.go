@@ -19,7 +19,7 @@ var secrets = []struct {
 	{"key", regexp.MustCompile(`\b(sk|pk|rk)[-_][A-Za-z0-9_-]{12,}`)},
 	{"key", regexp.MustCompile(`\bAIza[A-Za-z0-9_-]{16,}`)},
 	{"token", regexp.MustCompile(`\b(ya29\.|1//)[A-Za-z0-9._/-]{12,}`)},
-	{"token", regexp.MustCompile(`\b(gh[pousr]_|github_pat_|xox[abprs]-|xai-|gsk_|hf_|AKIA|ASIA)[A-Za-z0-9_-]{12,}`)},
+	{"token", regexp.MustCompile(`\b(gh[pousr]_|github_pat_|xox[abprs]-|xai-|gsk_|hf_|aby_|AKIA|ASIA)[A-Za-z0-9_-]{12,}`)},
 	{"secret", regexp.MustCompile(
 		`(?i)(\b(?:api[-_]?key|access[-_]?token|refresh[-_]?token|id[-_]?token|client[-_]?secret|password|authorization|cookie)(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?)[^\s"'\\,;&<>\[]{6,}`)},
 	{"email", regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9._%+-]*(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}`)},

@@ -57,23 +57,30 @@ func (l *Log) commit(recs []events.Record) error {
 	for _, r := range recs {
 		size += len(r.Encoded()) + len(r.Hash)
 	}
-	values := make([]byte, 0, size) // bbolt keeps values until the commit
 	return guard(func() error {
 		return l.bolt.db.Update(func(tx *bbolt.Tx) error {
-			b := tx.Bucket([]byte(bucketRecords))
-			b.FillPercent = 1 // keys only ever ascend: split full pages at their end
-			var key [8]byte
-			for _, r := range recs {
-				from := len(values)
-				values = append(append(values, r.Encoded()...), r.Hash[:]...)
-				binary.BigEndian.PutUint64(key[:], uint64(r.Seq))
-				if err := b.Put(key[:], values[from:]); err != nil {
-					return err
-				}
+			if err := l.bolt.grow(tx.Size(), size); err != nil {
+				return err
 			}
-			return nil
+			return put(tx.Bucket([]byte(bucketRecords)), recs, size)
 		})
 	})
+}
+
+// put stores recs, whose values take size bytes.
+func put(b *bbolt.Bucket, recs []events.Record, size int) error {
+	b.FillPercent = 1               // keys only ever ascend: split full pages at their end
+	values := make([]byte, 0, size) // bbolt keeps values until the commit
+	var key [8]byte
+	for _, r := range recs {
+		from := len(values)
+		values = append(append(values, r.Encoded()...), r.Hash[:]...)
+		binary.BigEndian.PutUint64(key[:], uint64(r.Seq))
+		if err := b.Put(key[:], values[from:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // failed says what a failed commit means. Only a full disk, which bbolt meets

@@ -105,6 +105,31 @@ func (b *boltFile) opener(root *os.Root, path string) func(string, int, os.FileM
 	}
 }
 
+// growStep is how much longer log.db is made when it must grow, as bbolt does it.
+const growStep = 16 << 20
+
+// grow makes room for size bytes of values behind the pages in use. bbolt would
+// do it during the commit, but its error would not say that the disk is full.
+func (b *boltFile) grow(used int64, size int) error {
+	if mapAhead == 0 {
+		return nil // the file is as long as its mapping
+	}
+	info, err := b.file.Stat()
+	if err != nil {
+		return err
+	}
+	// Pages that are not full, inner pages and the free list: twice the bytes and
+	// some pages are more than enough, and bbolt grows the file itself if not.
+	need := used + 2*int64(size) + 64<<10
+	if need <= info.Size() {
+		return nil
+	}
+	if err := b.file.Truncate(need + growStep); err != nil {
+		return err
+	}
+	return b.file.Sync()
+}
+
 // discard closes what a failed open or a panic left. bbolt's own Close may wait
 // for ever for a lock that the panic has not given back, so only the file is
 // closed, which frees its lock; the mapping stays until the process ends.
