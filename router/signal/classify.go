@@ -127,8 +127,13 @@ func (a *answer) frame(headers value, status int) {
 // judge lets the family read one problem.
 func (a *answer) judge(f family, one []problem) events.Signal {
 	a.problem = problem{}
+	outer := a.status
+	defer func() { a.status = outer }()
 	if len(one) > 0 {
 		a.problem = one[0]
+		if p := &a.problem; p.wrapped && p.status != 0 && a.status >= 500 {
+			a.status = p.status // the proxy in between failed because of it
+		}
 	}
 	a.low = asciiLower(a.problem.message)
 	a.hints, a.notes = a.store.hints[:0], a.store.notes[:0]

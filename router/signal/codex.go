@@ -96,6 +96,9 @@ func (a *answer) codexWindows() []codexWindow {
 	return ws
 }
 
+// mainLimit is the prefix of the headers of the main limit.
+const mainLimit = "X-Codex-"
+
 // limitPrefix is the prefix of the headers of the limit the answer names. Only an
 // extra limit has headers of its own; the main one's begin with x-codex-primary.
 func (a *answer) limitPrefix() string {
@@ -107,7 +110,7 @@ func (a *answer) limitPrefix() string {
 			}
 		}
 	}
-	return "X-Codex-"
+	return mainLimit
 }
 
 // limitName is the active limit with dashes: "codex-bengalfox". Empty if unnamed.
@@ -145,6 +148,9 @@ func (a *answer) codexGroup() string {
 		return "codex-main"
 	case strings.Contains(limit, "bengalfox"), strings.Contains(limit, "spark"), strings.Contains(title, "spark"):
 		return "codex-spark"
+	}
+	if ws := a.codexWindows(); a.limitPrefix() == mainLimit && len(ws) > 0 && ws[0].full {
+		return "codex-main" // a new name for the limit whose headers are full
 	}
 	rest := strings.Trim(strings.TrimPrefix(limit, "codex"), "-.")
 	if rest == "" {

@@ -70,7 +70,7 @@ func copilotText(a *answer) verdict {
 	switch {
 	case !a.refusesRequest() && a.lacksCapacity():
 		return capacity("text_capacity")
-	case (a.status == 402 || a.status == 429) && a.says("quota exceeded", "no quota", "premium requests"):
+	case (a.status == 402 || a.status == 429) && a.says("quota exceeded", "no quota", "premium request"):
 		return quota("text_quota", events.ScopeGroup).over(events.WindowMonthly)
 	case a.status == 429 && a.says("weekly rate limit", "weekly limit"):
 		return quota("text_weekly", events.ScopeAccount).over(events.WindowWeekly)

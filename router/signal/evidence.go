@@ -23,42 +23,29 @@ func (a *answer) signal(family string, v verdict) events.Signal {
 	}
 	for i := range s.Hints {
 		h := &s.Hints[i]
-		h.Source = name(h.Source, events.MaxName)
-		h.Raw = raw(h.Raw)
+		h.Source = strings.Clone(h.Source[:min(len(h.Source), events.MaxName)])
+		h.Raw = raw(h)
 	}
 	return s
 }
 
-// name makes a name an answer states fit for storage.
+// name makes a name that an answer may have stated fit for storage.
 func name(s string, limit int) string {
-	if plain(s) && len(s) <= limit {
-		return strings.Clone(s)
+	if s == "" {
+		return ""
 	}
 	return events.Scrub(s, limit)
 }
 
-// raw is a hint as sent. What consists of digits, units and signs only can hold no
-// secret; all else is scrubbed.
-func raw(s string) string {
-	if len(s) <= 40 && plain(s) {
-		return strings.Clone(s)
-	}
-	return events.Scrub(s, events.MaxRaw)
-}
-
-// plain reports whether s is made of the characters of numbers, dates and short
-// names, and too short for a credential.
-func plain(s string) bool {
-	if len(s) > 40 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && !strings.ContainsRune("TZ.:-+_", rune(c)) {
-			return false
+// raw is a hint as sent. One that was read as a number or a date holds nothing else.
+func raw(h *events.Hint) string {
+	switch h.Lost {
+	case "", events.LostUnrelated, events.LostPast, events.LostZero, events.LostNegative:
+		if len(h.Raw) <= 40 {
+			return strings.Clone(h.Raw)
 		}
 	}
-	return true
+	return events.Scrub(h.Raw, events.MaxRaw)
 }
 
 // evidence is the decisive excerpt: the fields the rules read, then the sentence.

@@ -71,6 +71,10 @@ func (a *answer) buckets() {
 	for _, b := range [...]struct{ name, remaining, reset string }{
 		{"x-ratelimit-reset-requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"},
 		{"x-ratelimit-reset-tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"},
+		{"x-ratelimit-reset-requests-day", "X-Ratelimit-Remaining-Requests-Day", "X-Ratelimit-Reset-Requests-Day"},
+		{"x-ratelimit-reset-tokens-day", "X-Ratelimit-Remaining-Tokens-Day", "X-Ratelimit-Reset-Tokens-Day"},
+		{"x-ratelimit-reset-requests-minute", "X-Ratelimit-Remaining-Requests-Minute", "X-Ratelimit-Reset-Requests-Minute"},
+		{"x-ratelimit-reset-tokens-minute", "X-Ratelimit-Remaining-Tokens-Minute", "X-Ratelimit-Reset-Tokens-Minute"},
 		{"x-ratelimit-reset", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"},
 		{"x-rate-limit-reset", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"},
 		{"ratelimit-reset", "Ratelimit-Remaining", "Ratelimit-Reset"},

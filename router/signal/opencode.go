@@ -49,7 +49,7 @@ func cliproxyJudge(a *answer) verdict {
 		if d := a.longest(); d > 0 && d <= promoteAfter {
 			return rateLimited("model_cooldown_short", events.ScopeModel)
 		}
-		return quota("model_cooldown", events.ScopeModel).because(events.ReasonQuotaNamed).of(a.problem.field("model").text())
+		return quota("model_cooldown", events.ScopeModel).because(events.ReasonQuotaNamed).of(namedModel(a.problem.field("model").text()))
 	case a.coded("auth_unavailable", "auth_not_found"):
 		return serverError("no_credential")
 	}

@@ -15,6 +15,7 @@ type problem struct {
 	state   string // Google's error.status
 	reason  string // error.reason (Amazon), or Google's ErrorInfo.reason, set by its family
 	message string
+	wrapped bool // found in a string: another proxy passed it on with a status of its own
 }
 
 // field reads from the error object, else from the document around it.
@@ -89,6 +90,7 @@ func (f *finder) string(v, top value) {
 		before := len(f.found)
 		f.text(inner)
 		if len(f.found) > before {
+			f.wrapped(before)
 			return
 		}
 	}
@@ -161,6 +163,15 @@ func (f *finder) leaf(v, top value) {
 	if len(f.found) == before || f.found[before].empty() {
 		f.found = f.found[:before]
 		f.add(p)
+		return
+	}
+	f.wrapped(before)
+}
+
+// wrapped marks the problems found since index from.
+func (f *finder) wrapped(from int) {
+	for i := from; i < len(f.found); i++ {
+		f.found[i].wrapped = true
 	}
 }
 
@@ -180,6 +191,9 @@ func flat(top, obj value, message string) problem {
 	p.kind = from.get("type").text()
 	p.state = from.get("status").string()
 	p.reason = from.get("reason").string()
+	if said := top.get("message").string(); obj.t == nil && said != "" && !identifier(message) {
+		p.message = message + ": " + said // {"error":"Too Many Requests","message":"..."}
+	}
 	if obj.t == nil && message != "" && identifier(message) && p.code == "" {
 		p.code = message // {"error":"invalid_grant","error_description":"..."}
 		p.message = cmpText(top.get("error_description", "message", "msg"), message)
