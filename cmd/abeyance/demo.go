@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/abeyance/abeyance/cmd/abeyance/internal/demo"
+)
+
+// demoCommand plays what Abeyance does, on this machine alone.
+func demoCommand(env *environment) *cobra.Command {
+	var serve bool
+	var listen string
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show what Abeyance does, with a fake provider on this machine",
+		Long: "Demo plays acts against a fake provider on a loopback address: a 429 that freezes a family of\n" +
+			"models, a shortage that blocks one model, a suspension that survives a bulk clear, a daemon that is\n" +
+			"killed, and real traffic beside today's per-model cooldowns. It exits with 1 if an act does not hold,\n" +
+			"and leaves nothing behind.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("finding the program's own file, which the demo starts as a daemon: %w", err)
+			}
+			dir, err := os.MkdirTemp("", "abeyance-demo-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			if err := demo.Run(c.Context(), demo.Options{Out: env.out, Program: program, Dir: dir}); err != nil {
+				return err
+			}
+			if !serve {
+				return nil
+			}
+			env.say("\nserving the demo's pool until Ctrl-C; its data is removed afterwards")
+			served := *env
+			served.dataDir = ""
+			if code := served.run(c.Context(), []string{"serve", "--data-dir", demo.PoolDir(dir), "--listen", listen}); code != exitOK {
+				return &exitError{code: code}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&serve, "serve", false, "keep a daemon up on the demo's pool until Ctrl-C")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8417", "address of that daemon")
+	return c
+}

@@ -1,0 +1,176 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// program builds the abeyance binary once for the tests that run it for real.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "abeyance-tests-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "abeyance")
+	out, err := exec.Command("go", "build", "-o", path, module+"/cmd/abeyance").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := program(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// daemon is an abeyance process that serves a directory.
+type daemon struct {
+	t     *testing.T
+	dir   string
+	cmd   *exec.Cmd
+	out   *lockedBuffer
+	url   string
+	token string
+	ended bool
+}
+
+// lockedBuffer takes what a process prints while a test may read it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// startDaemon serves dir and waits until it is ready. The process ends with the
+// test.
+func startDaemon(t *testing.T, dir string, args ...string) *daemon {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{t: t, dir: dir, out: new(lockedBuffer)}
+	d.cmd = exec.Command(path, append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.kill)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if d.ready() {
+			return d
+		}
+	}
+	t.Fatalf("the daemon is not ready; it said:\n%s", d.out)
+	return nil
+}
+
+func (d *daemon) ready() bool {
+	var info struct {
+		URL string `json:"url"`
+		PID int    `json:"pid"`
+	}
+	doc, err := os.ReadFile(filepath.Join(d.dir, "daemon.json"))
+	if err != nil || json.Unmarshal(doc, &info) != nil || info.PID != d.cmd.Process.Pid {
+		return false
+	}
+	token, err := os.ReadFile(filepath.Join(d.dir, "token"))
+	if err != nil {
+		return false
+	}
+	d.url, d.token = info.URL, strings.TrimSpace(string(token))
+	resp, err := http.Get(d.url + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// kill ends the process at once, as kill -9 does.
+func (d *daemon) kill() {
+	if d.ended {
+		return
+	}
+	d.ended = true
+	d.cmd.Process.Kill()
+	d.cmd.Wait() // its error is the kill
+}
+
+// answer is an HTTP answer, read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call sends a request with the daemon's token. An error means that the daemon is
+// gone.
+func (d *daemon) call(ctx context.Context, method, path string, body any) (answer, error) {
+	var payload io.Reader
+	if body != nil {
+		doc, err := json.Marshal(body)
+		if err != nil {
+			return answer{}, err
+		}
+		payload = bytes.NewReader(doc)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, d.url+path, payload)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+d.token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	doc, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, doc}, err
+}
+
+// must sends a request that has to answer with a status, and decodes the body.
+func (d *daemon) must(status int, method, path string, body any) map[string]any {
+	d.t.Helper()
+	a, err := d.call(d.t.Context(), method, path, body)
+	if err != nil {
+		d.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	if a.status != status {
+		d.t.Fatalf("%s %s answered %d, not %d:\n%s", method, path, a.status, status, a.body)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		d.t.Fatalf("%s %s: %v in %s", method, path, err, a.body)
+	}
+	return v
+}
