@@ -316,3 +316,20 @@ func (a *Account) Recoverable(r *Resolution, now time.Time) bool {
 	}
 	return false
 }
+
+// Unavailable reports whether the account as a whole serves nothing at now: it is
+// disabled, "*" is blocked, or every enabled group of its provider is. Blocks of
+// single models do not make an account unavailable.
+func (g *Groups) Unavailable(a *Account, now time.Time) bool {
+	all := a.Cell(events.TargetAll)
+	if a.Spec.Disabled || all.blockedAt(now) {
+		return true
+	}
+	groups := g.Of(a.Spec.Provider)
+	for i := range groups {
+		if c := a.cell(groups[i].ID); c == nil || !c.blockedAt(now) {
+			return false
+		}
+	}
+	return len(groups) > 0
+}
