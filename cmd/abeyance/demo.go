@@ -9,8 +9,8 @@ import (
 	"github.com/abeyance/abeyance/cmd/abeyance/internal/demo"
 )
 
-// demoCommand plays what Abeyance does, on this machine alone.
-func demoCommand(env *environment) *cobra.Command {
+// newDemoCommand plays what Abeyance does, on this machine alone.
+func newDemoCommand(env *environment) *cobra.Command {
 	var serve bool
 	var listen string
 	c := &cobra.Command{
