@@ -1,0 +1,60 @@
+package api
+
+// Filter chooses cells. The members that are set must all match; a filter without
+// any is refused.
+type Filter struct {
+	Account       string `json:"account,omitempty"`
+	Provider      string `json:"provider,omitempty"`
+	Target        string `json:"target,omitempty" doc:"a group id, model:NAME or *"`
+	Class         string `json:"class,omitempty" doc:"of the answer behind a cooldown or hold"`
+	StartedAfter  Time   `json:"started_after,omitzero" doc:"of the block, exclusive"`
+	StartedBefore Time   `json:"started_before,omitzero" doc:"of the block, exclusive"`
+}
+
+// SuspendRequest blocks cells by hand. It needs a reason and exactly one of For,
+// Until and Forever. Without a target it blocks everything of each account.
+type SuspendRequest struct {
+	Filter
+	Reason     string `json:"reason" doc:"what the next operator reads"`
+	For        string `json:"for,omitempty" doc:"a duration: 90m, 1h30m, 2d"`
+	Until      Time   `json:"until,omitzero"`
+	Forever    bool   `json:"forever,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty" doc:"say what would happen, and do nothing"`
+	OnBehalfOf string `json:"on_behalf_of,omitempty"`
+}
+
+// FilterRequest is the body of lift and clear.
+type FilterRequest struct {
+	Filter
+	Reason     string `json:"reason,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty" doc:"say what would happen, and do nothing"`
+	OnBehalfOf string `json:"on_behalf_of,omitempty"`
+}
+
+// ActionAnswer says what suspend, lift or clear did, or with a dry run would do.
+type ActionAnswer struct {
+	Change
+	DryRun bool          `json:"dry_run"`
+	Cells  []CellRef     `json:"cells" nullable:"false" doc:"sorted by account and target"`
+	Usable []UsableCount `json:"usable" nullable:"false" doc:"per group of the providers concerned"`
+}
+
+// UsableCount is how many accounts can serve a group before and after an action.
+type UsableCount struct {
+	Provider string `json:"provider"`
+	Group    string `json:"group"`
+	Total    int    `json:"total"`
+	Before   int    `json:"before"`
+	After    int    `json:"after"`
+}
+
+// Change is what every command answers about its records.
+type Change struct {
+	AsOfSeq uint64 `json:"as_of_seq" doc:"the head that the outcome is visible in"`
+	// Seq and LastSeq are the first and last record appended; nil if nothing was.
+	Seq           *uint64 `json:"seq"`
+	LastSeq       *uint64 `json:"last_seq"`
+	CorrelationID string  `json:"correlation_id,omitempty" doc:"of the records appended"`
+	Unchanged     string  `json:"unchanged,omitempty" doc:"why nothing was appended"`
+	Repeated      bool    `json:"repeated,omitempty" doc:"it was done before, under the same idempotency key"`
+}

@@ -1,0 +1,19 @@
+// Package api is the HTTP surface of an engine: picks and reports for proxies, and
+// everything an operator reads and does. The JSON shapes are exported: a client in
+// Go decodes into the structs that the handlers encode.
+//
+// Conventions that hold on every route:
+//
+//   - Bodies are JSON with snake_case names. One value, no unknown fields, at most
+//     1 MiB, Content-Type application/json.
+//   - Times are RFC 3339 in UTC with milliseconds, null where there is none
+//     ([Time]); durations are numbers named *_seconds.
+//   - Errors are application/problem+json (RFC 9457) with a stable code ([Problem]).
+//   - Every route but /healthz and /readyz needs a bearer token with the scope that
+//     one table gives the route; a route without a row in it is refused.
+//   - Account ids are accepted and shown as given. URLs, page tokens, logs and
+//     metrics hold stored ids only.
+//
+// A handler keeps no copy of anything: each answer is computed from the published
+// state, so a read after an acknowledged write sees it.
+package api

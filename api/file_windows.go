@@ -1,0 +1,16 @@
+package api
+
+import "os"
+
+// lax: on Windows file modes do not say who may read.
+const lax = true
+
+// writeFile replaces a file. Windows renames over an existing file only where
+// nobody has it open, which is so here: the file is read once.
+func writeFile(path string, doc []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, doc, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/projection/identity"
+	"github.com/abeyance/abeyance/router"
+)
+
+// Options configure a [Server]. Only Tokens is required.
+type Options struct {
+	// Logger receives faults of the server and, with AccessLog, one line per request.
+	// Nil: nothing is logged.
+	Logger *slog.Logger
+	// AccessLog logs every request: its route, never its URL, and stored account ids.
+	AccessLog bool
+	// Registry is served at /metrics, and takes the server's own metrics. Nil: a new
+	// one.
+	Registry *prometheus.Registry
+	// Tokens are who may call what.
+	Tokens *Tokens
+	// Version is shown in /openapi.json.
+	Version string
+}
+
+// Backend is what the handlers work on.
+type Backend struct {
+	Engine *projection.Engine
+	Router *router.Router
+	// Identities maps account ids that hold e-mail addresses. Nil: ids are stored as
+	// given. It must be the book of Router.
+	Identities *identity.Book
+	// Verify reads the whole log and returns the last record that is what was
+	// written; an *events.ChainError says what is not. Nil: the server cannot.
+	Verify func(context.Context) (events.Head, error)
+	// Bytes returns the size of the log. Nil: not known.
+	Bytes func() int64
+}
+
+// Server answers HTTP requests. Until [Server.Ready] every route but /healthz
+// answers 503 with the code starting.
+type Server struct {
+	tokens  *Tokens
+	logger  *slog.Logger
+	access  bool
+	scopes  map[string]Scope
+	origins *http.CrossOriginProtection
+	backend atomic.Pointer[Backend] // nil: starting
+	router  *chi.Mux
+	api     huma.API
+	openapi []byte
+	metrics *metrics
+}
+
+// New returns a server that is starting. Errors are about options.
+func New(o Options) (*Server, error) {
+	if o.Tokens == nil {
+		return nil, errors.New("a server needs tokens")
+	}
+	s := &Server{tokens: o.Tokens, logger: o.Logger, access: o.AccessLog, scopes: routeScopes(), origins: http.NewCrossOriginProtection()}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
+
+// Ready gives the server what it works on.
+func (s *Server) Ready(b Backend) { s.backend.Store(&b) }
+
+// Handler returns the whole surface.
+func (s *Server) Handler() http.Handler { return s.router }

@@ -1,0 +1,244 @@
+package api
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// Names of the files in a data directory.
+const (
+	// TokensFile holds names, scopes and SHA-256 of the tokens, as JSON:
+	//
+	//	{"version": 1, "tokens": [{"name", "scopes", "sha256", "created_at"}, ...]}
+	TokensFile = "tokens.json"
+	// TokenFile holds the first admin token in clear, for the CLI on this machine.
+	TokenFile = "token"
+)
+
+const (
+	tokenPrefix   = "aby_" // so that a scanner for leaked secrets knows one
+	tokensVersion = 1
+	maxToken      = 64 // bytes; longer text is no token of ours
+	maxTokens     = 256
+	firstToken    = "admin"
+)
+
+// Errors of [Tokens].
+var (
+	ErrTokenExists  = errors.New("a token of that name exists")
+	ErrUnknownToken = errors.New("no token of that name exists")
+	ErrLastAdmin    = errors.New("it is the last token with the scope admin; make another first")
+	ErrTokenInvalid = errors.New("the token cannot be made")
+)
+
+// Tokens are the bearer tokens of a server. Only their hashes are kept. All methods
+// may be called from several goroutines.
+type Tokens struct {
+	path string // of TokensFile
+
+	mu   sync.Mutex // held while list is replaced
+	list atomic.Pointer[[]token]
+}
+
+// token is one entry; never changed once published.
+type token struct {
+	Name      string      `json:"name"`
+	Scopes    []Scope     `json:"scopes"`
+	SHA256    events.Hash `json:"sha256"`
+	CreatedAt time.Time   `json:"created_at"`
+}
+
+type tokensFile struct {
+	Version int     `json:"version"`
+	Tokens  []token `json:"tokens"`
+}
+
+// OpenTokens reads the tokens of a data directory, which must exist. If there is no
+// token yet it makes one with the scope admin, writes it to [TokenFile] and reports
+// true. Files that others may read are refused, and a TokenFile that is there
+// before any token is known is not written over.
+func OpenTokens(dir string) (t *Tokens, created bool, err error) {
+	t = &Tokens{path: filepath.Join(dir, TokensFile)}
+	list, err := t.read()
+	if err != nil {
+		return nil, false, err
+	}
+	t.list.Store(&list)
+	if len(list) > 0 {
+		return t, false, nil
+	}
+	return t, true, t.first(filepath.Join(dir, TokenFile))
+}
+
+func (t *Tokens) read() ([]token, error) {
+	info, err := os.Lstat(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 && !lax {
+		return nil, fmt.Errorf("%s must be a regular file that only its owner can read; run chmod 600 on it", t.path)
+	}
+	doc, err := os.ReadFile(t.path)
+	if err != nil {
+		return nil, err
+	}
+	var f tokensFile
+	if err := json.Unmarshal(doc, &f); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; restore it, or remove it and %s to make a new admin token", t.path, err, TokenFile)
+	}
+	if f.Version != tokensVersion {
+		return nil, fmt.Errorf("%s has format version %d, and this version of Abeyance reads %d", t.path, f.Version, tokensVersion)
+	}
+	return f.Tokens, nil
+}
+
+// first makes the first admin token. Its file comes first: a token that nobody
+// holds would lock everybody out.
+func (t *Tokens) first(path string) error {
+	plain := newToken()
+	// O_EXCL neither follows a symbolic link nor opens what somebody else put there.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there, but %s knows no token: remove it to make a new admin token, or restore %s",
+			path, TokensFile, TokensFile)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(plain + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = t.add(firstToken, []Scope{ScopeAdmin}, plain)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("making the first token: %w", err), os.Remove(path))
+	}
+	return nil
+}
+
+// newToken returns a token of 32 random bytes.
+func newToken() string {
+	var secret [32]byte
+	rand.Read(secret[:]) // never fails; see crypto/rand
+	return tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
+}
+
+// Create makes a token and returns it, the only time it can be seen. Errors wrap
+// ErrTokenExists or ErrTokenInvalid, or are the file system's.
+func (t *Tokens) Create(name string, scopes []Scope) (string, error) {
+	scopes = slices.Compact(slices.Sorted(slices.Values(scopes)))
+	switch {
+	case !validTokenName(name):
+		return "", fmt.Errorf("%w: the name must be 1 to 64 of a-z, 0-9, '.', '_' and '-', and begin with a letter or digit", ErrTokenInvalid)
+	case len(scopes) == 0:
+		return "", fmt.Errorf("%w: it needs at least one scope of %v", ErrTokenInvalid, Scopes())
+	}
+	for _, s := range scopes {
+		if !slices.Contains(Scopes(), s) {
+			return "", fmt.Errorf("%w: %q is no scope: they are %v", ErrTokenInvalid, s, Scopes())
+		}
+	}
+	plain := newToken()
+	return plain, t.add(name, scopes, plain)
+}
+
+func validTokenName(name string) bool {
+	ok := len(name) >= 1 && len(name) <= 64
+	for i, r := range name {
+		alnum := r >= 'a' && r <= 'z' || r >= '0' && r <= '9'
+		ok = ok && (alnum || i > 0 && (r == '.' || r == '_' || r == '-'))
+	}
+	return ok
+}
+
+func (t *Tokens) add(name string, scopes []Scope, plain string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := *t.list.Load()
+	switch {
+	case slices.ContainsFunc(list, func(k token) bool { return k.Name == name }):
+		return fmt.Errorf("%w: %q", ErrTokenExists, name)
+	case len(list) >= maxTokens:
+		return fmt.Errorf("%w: there are %d tokens, the most there can be", ErrTokenInvalid, maxTokens)
+	}
+	k := token{Name: name, Scopes: scopes, SHA256: sha256.Sum256([]byte(plain)), CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	return t.replace(append(slices.Clone(list), k))
+}
+
+// Delete ends a token at once. Errors wrap ErrUnknownToken or ErrLastAdmin, or are
+// the file system's.
+func (t *Tokens) Delete(name string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := slices.Clone(*t.list.Load())
+	i := slices.IndexFunc(list, func(k token) bool { return k.Name == name })
+	if i < 0 {
+		return fmt.Errorf("%w: %q", ErrUnknownToken, name)
+	}
+	list = slices.Delete(list, i, i+1)
+	if !slices.ContainsFunc(list, func(k token) bool { return slices.Contains(k.Scopes, ScopeAdmin) }) {
+		return fmt.Errorf("%q cannot be deleted: %w", name, ErrLastAdmin)
+	}
+	return t.replace(list)
+}
+
+// replace makes a list durable, then current. The caller holds t.mu.
+func (t *Tokens) replace(list []token) error {
+	slices.SortFunc(list, func(a, b token) int { return strings.Compare(a.Name, b.Name) })
+	doc, err := json.MarshalIndent(tokensFile{tokensVersion, list}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeFile(t.path, append(doc, '\n')); err != nil {
+		return fmt.Errorf("writing %s: %w", t.path, err)
+	}
+	t.list.Store(&list)
+	return nil
+}
+
+// List returns the tokens by name.
+func (t *Tokens) List() []TokenRow {
+	rows := []TokenRow{}
+	for _, k := range *t.list.Load() {
+		rows = append(rows, k.row())
+	}
+	return rows
+}
+
+func (k *token) row() TokenRow {
+	return TokenRow{Name: k.Name, Scopes: slices.Clone(k.Scopes), CreatedAt: Time{k.CreatedAt}}
+}
+
+// find returns the entry of a token as a client presents it, or nil. Every entry is
+// compared, each in constant time.
+func (t *Tokens) find(plain string) *token {
+	if !strings.HasPrefix(plain, tokenPrefix) || len(plain) > maxToken {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(plain))
+	list := *t.list.Load()
+	var found *token
+	for i := range list {
+		if subtle.ConstantTimeCompare(list[i].SHA256[:], sum[:]) == 1 {
+			found = &list[i]
+		}
+	}
+	return found
+}
