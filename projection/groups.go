@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-
-	"github.com/tidwall/match"
+	"unicode/utf8"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -148,7 +147,34 @@ func (g *Groups) resolve(provider, model string) *Resolution {
 }
 
 func matches(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return match.Match(name, p) })
+	return slices.ContainsFunc(patterns, func(p string) bool { return matchWildcards(name, p) })
+}
+
+// matchWildcards reports whether a pattern covers the whole name. "*" stands for any
+// characters, "?" for one. A mismatch goes back to the last star alone, since what
+// an earlier one could take, the last one can: the work is at most the product of
+// the lengths, for names are chosen by clients.
+func matchWildcards(name, pattern string) bool {
+	star, retry := "", "" // what follows the last star, and where in name to try it next
+	starred := false
+	for name != "" {
+		p, pn := utf8.DecodeRuneInString(pattern)
+		r, rn := utf8.DecodeRuneInString(name)
+		switch {
+		case pn > 0 && p == '*':
+			pattern = pattern[pn:]
+			star, retry, starred = pattern, name, true
+		case pn > 0 && (p == '?' || p == r):
+			pattern, name = pattern[pn:], name[rn:]
+		case starred:
+			_, n := utf8.DecodeRuneInString(retry)
+			retry = retry[n:]
+			pattern, name = star, retry
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern, "*") == ""
 }
 
 // CanonicalProvider returns the id that a provider's name stands for: trimmed,
