@@ -20,7 +20,7 @@ type move struct {
 // regroup returns what becomes of the account's cells under new definitions, and
 // the account as it is then. Cells whose group still exists stay. A cooldown of a
 // group that is gone moves to what its source model resolves to now, where the
-// later deadline wins; a manual suspension moves to the group that replaces its
+// later deadline wins; a manual suspension moves to the groups that replace its
 // own. It is pure: Decide asks it what would happen, Apply makes it happen.
 func (a *Account) regroup(now *Groups, at time.Time) (*Account, []move) {
 	var moves []move
@@ -68,24 +68,29 @@ func (a *Account) moveAutomatic(c *Cell, now *Groups, moves *[]move) *Account {
 	return b
 }
 
+// moveSuspension moves a manual suspension to every group that replaces its own:
+// what one group covered may be split over several. A disabled group covers
+// nothing, so it replaces nothing.
 func (a *Account) moveSuspension(c *Cell, now *Groups, moves *[]move) *Account {
-	m := move{account: a.ID, from: c.Target, dropped: true}
+	b := a
 	for _, g := range now.List {
-		if !slices.Contains(g.Replaces, c.Target) || !slices.Contains(g.Providers, a.Spec.Provider) {
+		if !slices.Contains(g.Replaces, c.Target) || !now.serves(g.ID, a.Spec.Provider) {
 			continue
 		}
-		m.to, m.dropped = g.ID, false
-		a = a.with(g.ID, func(n *Cell) {
+		m := move{account: a.ID, from: c.Target, to: g.ID}
+		b = b.with(g.ID, func(n *Cell) {
 			m.merged = n.Suspended != nil
 			if n.Suspended == nil || outlives(c.Suspended, n.Suspended) {
 				n.Suspended = c.Suspended
 			}
 			n.LastSeq = max(n.LastSeq, c.LastSeq)
 		})
-		break
+		*moves = append(*moves, m)
 	}
-	*moves = append(*moves, m)
-	return a
+	if b == a {
+		*moves = append(*moves, move{account: a.ID, from: c.Target, dropped: true})
+	}
+	return b
 }
 
 func outlives(a, b *Suspension) bool {
