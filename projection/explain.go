@@ -97,6 +97,9 @@ func (x *explainer) account(out *Explanation, q Question) error {
 	if err := x.s.checkTarget(out.Target); err != nil {
 		return err
 	}
+	if a.cell(out.Target) == nil {
+		out.Target = x.s.targetOn(a, out.Target)
+	}
 	for _, target := range x.targets(a, out.Target) {
 		cell, err := x.cell(a, target)
 		if err != nil {

@@ -67,9 +67,9 @@ func (c *Suspend) decide(d *decider) error {
 		return err
 	}
 	d.out.DryRun = c.DryRun
-	target := cmp.Or(f.Target, events.TargetAll)
 	var accounts []string
 	for a := range d.matching(f) {
+		target := d.s.targetOn(a, cmp.Or(f.Target, events.TargetAll))
 		if !f.wantsAny(a, d.now) || !d.servable(a, target) {
 			continue
 		}
@@ -257,6 +257,15 @@ func (d *decider) matching(f Filter) func(yield func(*Account) bool) {
 	}
 }
 
+// targetOn returns what an operator's target means on the account: a model may be
+// named by an alias of the account's provider, and requests block by its target.
+func (s *State) targetOn(a *Account, target string) string {
+	if m, ok := strings.CutPrefix(target, events.ModelTarget); ok {
+		return s.groups.Resolve(a.Spec.Provider, m).ModelTarget
+	}
+	return target
+}
+
 // servable reports whether the target exists on the account: a group only where it
 // is defined for the account's provider.
 func (d *decider) servable(a *Account, target string) bool {
@@ -266,7 +275,7 @@ func (d *decider) servable(a *Account, target string) bool {
 
 // hits reports whether a cell's target is the filter's, or a model of its group.
 func (d *decider) hits(f Filter, a *Account, target string, models bool) bool {
-	if f.Target == "" || f.Target == target {
+	if f.Target == "" || f.Target == target || target == d.s.targetOn(a, f.Target) {
 		return true
 	}
 	return models && strings.HasPrefix(target, events.ModelTarget) &&
