@@ -21,6 +21,7 @@ type answer struct {
 	problem  problem
 	low      string // the message in lower case: what text rules search
 	when     moment
+	limit    string // Codex: the limit named, with dashes
 	hints    []events.Hint
 	notes    []note
 	store    struct {

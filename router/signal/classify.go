@@ -30,7 +30,14 @@ func Classify(o Observation) events.Signal {
 	if isSuccess(o.Status) && !mayFail(o.Body) {
 		return success
 	}
-	a := takeApart(&o)
+	return classify(new(o))
+}
+
+// classify is Classify for all that is not plainly a success. It is a function of
+// its own because the answer keeps the observation, which would otherwise cost the
+// success path an allocation.
+func classify(o *Observation) events.Signal {
+	a := takeApart(o)
 	if v := a.byTransport(); !v.none() {
 		return a.signal("transport", v)
 	}

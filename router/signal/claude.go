@@ -36,14 +36,10 @@ func (w claudeWindow) length() events.Window {
 
 // claudeGroup is the group id of a window that only some models share.
 func claudeGroup(window string) string {
-	switch model := strings.TrimPrefix(window, "7d_"); model {
-	case "oi":
-		return "claude-fable-weekly"
-	case "opus", "sonnet", "haiku":
-		return "claude-" + model + "-weekly"
-	default:
-		return name("claude-"+model+"-weekly", 64)
+	if window == "7d_oi" {
+		return "claude-fable-weekly" // the family whose overage is included
 	}
+	return "claude-" + strings.ReplaceAll(strings.TrimPrefix(window, "7d_"), "_", "-") + "-weekly"
 }
 
 // windows reads the windows the answer names, sorted: shared ones first, then by
@@ -56,11 +52,12 @@ func (a *answer) windows() []claudeWindow {
 			continue
 		}
 		name, ok = strings.CutSuffix(name, "-Status")
-		if !ok || name == "Overage" || len(name) > 32 {
+		window := asciiLower(name)
+		if !ok || name == "Overage" || !isWindow(window) {
 			continue
 		}
 		ws = append(ws, claudeWindow{
-			name:     asciiLower(name),
+			name:     window,
 			rejected: strings.EqualFold(a.get(header), "rejected"),
 			reset:    a.get(unified + name + "-Reset"),
 		})
@@ -81,11 +78,22 @@ func (a *answer) claim() string {
 	case "seven_day_overage_included":
 		return "7d_oi"
 	default:
-		if model, ok := strings.CutPrefix(c, "seven_day_"); ok && len(model) <= 32 {
+		if model, ok := strings.CutPrefix(c, "seven_day_"); ok && isWindow(model) {
 			return "7d_" + model
 		}
 		return ""
 	}
+}
+
+// isWindow reports whether s can be part of a window's name, which goes into names
+// of our own and so must be nothing else.
+func isWindow(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9' || i > 2) && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 24
 }
 
 // exhausted returns the spent windows that decide: the shared ones if any is spent,

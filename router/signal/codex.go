@@ -17,6 +17,7 @@ var codex = family{name: "codex", hints: codexHints, judge: codexJudge}
 // general fields. A window that is not used up is named and set aside.
 func codexHints(a *answer) {
 	a.errorHeader()
+	a.limit = a.activeLimit()
 	p := &a.problem
 	a.instant(sourceResetsAt, p.field("resets_at").text(), utc)
 	a.delay("error.resets_in_seconds", p.field("resets_in_seconds").text(), 1)
@@ -102,8 +103,8 @@ const mainLimit = "X-Codex-"
 // limitPrefix is the prefix of the headers of the limit the answer names. Only an
 // extra limit has headers of its own; the main one's begin with x-codex-primary.
 func (a *answer) limitPrefix() string {
-	if limit := a.limitName(); limit != "" {
-		own := http.CanonicalHeaderKey("x-"+limit) + "-"
+	if a.limit != "" {
+		own := http.CanonicalHeaderKey("x-"+a.limit) + "-"
 		for _, end := range [...]string{"Primary-Used-Percent", "Secondary-Used-Percent", "Primary-Reset-At", "Limit-Name"} {
 			if _, ok := a.header[own+end]; ok {
 				return own
@@ -113,19 +114,21 @@ func (a *answer) limitPrefix() string {
 	return mainLimit
 }
 
-// limitName is the active limit with dashes: "codex-bengalfox". Empty if unnamed.
-func (a *answer) limitName() string {
-	limit := asciiLower(a.get("X-Codex-Active-Limit"))
-	if len(limit) > 64 {
+// activeLimit is the limit the answer names, with dashes: "codex-bengalfox". Empty if
+// it names none, or if the header holds what no limit is called. It is scrubbed here,
+// because a credential in lower case is none that the scrubber knows.
+func (a *answer) activeLimit() string {
+	raw := a.get("X-Codex-Active-Limit")
+	if raw == "" || len(raw) > 40 || events.Scrub(raw, 40) != raw {
 		return ""
 	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.':
-			return r
+	limit := asciiLower(raw)
+	for i := range len(limit) {
+		if c := limit[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return ""
 		}
-		return '-'
-	}, limit)
+	}
+	return strings.ReplaceAll(limit, "_", "-")
 }
 
 func (a *answer) windowHints(w codexWindow) {
@@ -139,7 +142,7 @@ func (a *answer) windowHints(w codexWindow) {
 
 // codexGroup is the group of the limit that the answer names; empty if it names none.
 func (a *answer) codexGroup() string {
-	limit := a.limitName()
+	limit := a.limit
 	title := asciiLower(a.get(a.limitPrefix() + "Limit-Name"))
 	switch {
 	case limit == "":

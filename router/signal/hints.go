@@ -157,10 +157,10 @@ func (a *answer) sentence(zone *time.Location) {
 	if a.refusesRequest() && !a.says("you will regain access") {
 		return
 	}
-	if raw, ok := sentenceInstant(m); ok {
+	if raw, ok := sentenceInstant(m, a.low); ok {
 		a.instant(sourceMessage, raw, zone)
 	}
-	if raw, seconds, ok := sentenceDelay(m); ok {
+	if raw, seconds, ok := sentenceDelay(a.low); ok {
 		a.addDelay(sourceMessage, raw, seconds, lostDelay(seconds))
 	}
 }

@@ -217,13 +217,6 @@ func (r *reader) add(n node) int32 {
 	return int32(len(r.t.nodes) - 1)
 }
 
-func (v value) node() *node {
-	if v.t == nil {
-		return &node{}
-	}
-	return &v.t.nodes[v.i]
-}
-
 func (v value) kind() kind {
 	if v.t == nil {
 		return absent
@@ -249,12 +242,10 @@ func (v value) word() string {
 // text returns a string without its escapes, a number or boolean as it stands, and
 // nothing for null, objects and arrays.
 func (v value) text() string {
-	switch n := v.kind(); {
-	case n == text && v.node().escaped:
+	switch k := v.kind(); {
+	case k == text && v.t.nodes[v.i].escaped:
 		return unescape(v.word())
-	case n == text, n == number:
-		return v.word()
-	case n == literal && !v.null():
+	case k == text, k == number, k == literal && !v.null():
 		return v.word()
 	}
 	return ""
@@ -273,7 +264,11 @@ func (v value) int() int {
 	if k := v.kind(); k != number && k != text {
 		return 0
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(v.word()))
+	word := strings.TrimSpace(v.word())
+	if !digitAt(word, 0) || len(word) > 18 {
+		return 0
+	}
+	n, err := strconv.Atoi(word)
 	if err != nil {
 		return 0
 	}
@@ -297,7 +292,12 @@ func (v value) first() value {
 	return v.at(v.t.nodes[v.i].kids)
 }
 
-func (v value) next() value { return v.at(v.t.nodes[v.i].next) }
+func (v value) next() value {
+	if v.t == nil {
+		return value{}
+	}
+	return v.at(v.t.nodes[v.i].next)
+}
 
 func (v value) at(i int32) value {
 	if i == 0 {

@@ -33,11 +33,11 @@ func openrouterHints(a *answer) {
 }
 
 func (a *answer) limitSource() string {
-	return asciiLower(a.problem.obj.get("metadata").get("limit_source").string())
+	return a.problem.obj.get("metadata").get("limit_source").string()
 }
 
 func openrouterJudge(a *answer) verdict {
-	source := a.limitSource()
+	source := asciiLower(a.limitSource())
 	switch {
 	case a.status == 429 && (strings.Contains(source, "free_tier") || a.says("free-models-per-")):
 		return a.freeTier(source)

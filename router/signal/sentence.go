@@ -19,10 +19,9 @@ var fillers = [...]string{
 	"about ", "approximately ", "around ", "roughly ", "at least ", "another ", "up to ", "for ", "an additional ", "time ", "~",
 }
 
-// sentenceDelay finds the delay a message states in words. It returns the text of
-// the delay, in lower case, and its seconds, which may be zero.
-func sentenceDelay(message string) (raw string, seconds float64, ok bool) {
-	low := asciiLower(message)
+// sentenceDelay finds the delay that a message, in lower case, states in words. It
+// returns the text of the delay and its seconds, which may be zero.
+func sentenceDelay(low string) (raw string, seconds float64, ok bool) {
 	for _, anchor := range anchors {
 		for from := 0; ; {
 			i := strings.Index(low[from:], anchor)
@@ -35,7 +34,7 @@ func sentenceDelay(message string) (raw string, seconds float64, ok bool) {
 			}
 		}
 	}
-	return hanDelay(message)
+	return hanDelay(low)
 }
 
 // delayAt reads the delay that follows an anchor which ends at from.
@@ -75,7 +74,7 @@ func hanDelay(message string) (string, float64, bool) {
 var resetWords = [...]string{"reset", "regain access", "again", "until", "available", "renew", "重置", "恢复", "刷新"}
 
 // sentenceInstant finds the instant of the reset that a message states, as sent.
-func sentenceInstant(message string) (string, bool) {
+func sentenceInstant(message, low string) (string, bool) {
 	if raw, ok := limitStamp(message); ok {
 		return raw, true
 	}
@@ -83,7 +82,6 @@ func sentenceInstant(message string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	low := asciiLower(message)
 	for _, w := range resetWords {
 		if strings.Contains(low, w) {
 			return raw, true

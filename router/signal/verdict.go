@@ -252,20 +252,23 @@ func (a *answer) byWindow() verdict {
 	return quota("text_window", scope).over(w)
 }
 
+// windowWords are the names of the windows in lower case, the longest window first.
+var windowWords = [...]struct {
+	window events.Window
+	words  []string
+}{
+	{events.WindowMonthly, []string{"monthly", "per month", "permonth", "per_month", "this month", "billing cycle", "每月", "本月", "月限"}},
+	{events.WindowWeekly, []string{"weekly", "per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
+	{events.WindowDaily, []string{"daily", "per day", "perday", "per_day", "per-day", "/day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
+	{events.WindowFiveHour, []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "5h ", "5 小时", "5小时"}},
+}
+
 // windowIn is the quota window a text in lower case names, the longest if several.
 func windowIn(low string) events.Window {
-	for _, w := range [...]struct {
-		window events.Window
-		words  []string
-	}{
-		{events.WindowMonthly, []string{"monthly", "per month", "permonth", "per_month", "this month", "billing cycle", "每月", "本月", "月限"}},
-		{events.WindowWeekly, []string{"weekly", "per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
-		{events.WindowDaily, []string{"daily", "per day", "perday", "per_day", "/day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
-		{events.WindowFiveHour, []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "5h ", "5 小时", "5小时"}},
-	} {
-		for _, word := range w.words {
+	for i := range windowWords {
+		for _, word := range windowWords[i].words {
 			if strings.Contains(low, word) {
-				return w.window
+				return windowWords[i].window
 			}
 		}
 	}
