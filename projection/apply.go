@@ -75,13 +75,21 @@ func (s *State) remember(r events.Record) {
 	}
 	switch e := r.Event.(type) {
 	case *events.LimitObserved:
-		if e.RequestID != "" {
-			s.requests.set(requestKey(r.Account, e.RequestID), r.Seq)
-		}
+		s.rememberRequest(r, e.RequestID)
 	case *events.Recovered:
-		if e.RequestID != "" {
-			s.requests.set(requestKey(r.Account, e.RequestID), r.Seq)
-		}
+		s.rememberRequest(r, e.RequestID)
+	}
+}
+
+// rememberRequest keeps the first record of an observation: a success may end
+// several blocks.
+func (s *State) rememberRequest(r events.Record, id string) {
+	if id == "" {
+		return
+	}
+	key := requestKey(r.Account, id)
+	if _, known := s.requests.get(key); !known {
+		s.requests.set(key, r.Seq)
 	}
 }
 
@@ -155,11 +163,14 @@ func (c *Cell) cool(r events.Record, e *events.LimitObserved) {
 		k.StartedAt, k.Started = old.StartedAt, old.Started
 	}
 	c.Cooling = &k
-	if e.Step > 0 {
+	switch {
+	case e.Step > 0:
 		c.Ladder = Ladder{Class: e.Class, Step: e.Step, Length: e.StepLength, Deadline: e.Until}
-	} else if c.Ladder.Step > 0 {
+	case c.Ladder.Step > 0:
 		// A hinted cooldown moves the deadline that the next step is counted from.
 		c.Ladder.Deadline = e.Until
+	default:
+		c.Ladder = Ladder{Class: e.Class, Deadline: e.Until}
 	}
 }
 
@@ -205,7 +216,8 @@ func (s *State) applyAccountChanged(r events.Record, e *events.AccountChanged) {
 		return
 	}
 	b := *a
-	renewed := a.Spec.CredentialVersion != e.Spec.CredentialVersion
+	// Settings that say nothing of the credential do not say that it is new.
+	renewed := e.Spec.CredentialVersion != "" && a.Spec.CredentialVersion != e.Spec.CredentialVersion
 	b.Spec = e.Spec
 	for _, c := range a.Cells {
 		if renewed && c.Held != nil {

@@ -111,7 +111,7 @@ type Ladder struct {
 	Class    events.Class
 	Step     int // 0: at the foot
 	Length   time.Duration
-	Deadline time.Time
+	Deadline time.Time // of the last cooldown, whatever it followed
 }
 
 // Strikes counts signals of a class that blocks only when repeated.

@@ -64,6 +64,7 @@ func (q *question) rule() ruling {
 			r.clamp = &events.Clamp{Bound: name, Asked: q.asked(r.hint), Given: bound.Seconds()}
 			r.until = limit
 		}
+	case q.burst(r.class):
 	case q.nextReset(&r):
 	default:
 		q.climb(&r, rule)
@@ -131,6 +132,9 @@ func (q *question) instant(h *events.Hint) (time.Time, string) {
 	if !h.At.IsZero() {
 		if !h.At.After(q.now) {
 			return time.Time{}, events.LostPast
+		}
+		if h.At.After(q.now.Add(maxDelay)) {
+			return time.Time{}, events.LostNotFinite // no quota lasts that long, and no log holds the year 9999
 		}
 		return h.At, ""
 	}
@@ -217,23 +221,21 @@ func resetZone(provider string) *time.Location {
 	}
 }
 
-// climb takes a step of the ladder, if this signal is not part of a burst that has
-// been answered already: the first hintless signal that started at or after the
-// previous deadline takes one. The ladder is at its foot again when the signal
-// comes later than the last deadline and four times the last step.
+// burst reports whether a hintless signal comes from a request that was sent before
+// the cell's last deadline for the class, and arrives after it: the cooldown that
+// ended then was the answer to it already.
+func (q *question) burst(class events.Class) bool {
+	last := q.ladder.Deadline
+	return q.ladder.Class == class && !q.started.IsZero() && q.started.Before(last) && !q.now.Before(last)
+}
+
+// climb takes a step of the ladder. The first hintless signal that started at or
+// after the previous deadline takes one: those of a burst have been sorted out, and
+// while the cell cools a step changes nothing. The ladder is at its foot again when
+// the signal comes later than the last deadline and four times the last step.
 func (q *question) climb(r *ruling, rule events.ClassRule) {
-	started := q.started
-	if started.IsZero() || started.After(q.now) {
-		started = q.now
-	}
 	last := q.ladder
-	if last.Class != r.class {
-		last.Step = 0
-	}
-	switch {
-	case last.Step > 0 && started.Before(last.Deadline):
-		return
-	case last.Step > 0 && q.now.After(last.Deadline.Add(4*last.Length)):
+	if last.Class != r.class || q.now.After(last.Deadline.Add(4*last.Length)) {
 		last.Step = 0
 	}
 	r.step = last.Step + 1

@@ -265,6 +265,13 @@ func (o *observation) rule(e *events.LimitObserved, cell *Cell) (news bool) {
 		e.Effect, e.Why = events.EffectNone, why
 		return false
 	}
+	if o.account != nil {
+		// Counting needs a cell too, so this comes first.
+		if _, ok := o.account.roomFor(e.Target, o.d.now); !ok {
+			e.Effect, e.Why = events.EffectNone, events.WhyModelCellsFull
+			return true
+		}
+	}
 	hold := holds(rules, e.Signal.Reason)
 	if !hold && o.strike(e, cell, rule) {
 		return true
@@ -272,12 +279,6 @@ func (o *observation) rule(e *events.LimitObserved, cell *Cell) (news bool) {
 	if o.account != nil && o.account.Spec.DisableCooling {
 		e.Effect, e.Why = events.EffectNone, events.WhyCoolingOff
 		return true
-	}
-	if o.account != nil {
-		if _, ok := o.account.roomFor(e.Target, o.d.now); !ok {
-			e.Effect, e.Why = events.EffectNone, events.WhyModelCellsFull
-			return true
-		}
 	}
 	if hold {
 		e.Effect = events.EffectHeld
@@ -365,9 +366,13 @@ func (o *observation) attach(e *events.LimitObserved, cell *Cell) {
 		e.Lost = slices.Clone(o.Signal.Hints[:min(len(o.Signal.Hints), events.MaxLost)])
 	}
 	for i := range e.Lost {
-		// The record holds finite numbers only; the raw text keeps what was sent.
+		// The record holds finite numbers and near instants only; the raw text keeps
+		// what was sent.
 		if s := e.Lost[i].Seconds; math.IsNaN(s) || math.IsInf(s, 0) || s == 0 {
 			e.Lost[i].Seconds = 0
+		}
+		if e.Lost[i].At.Sub(o.d.now).Abs() > maxDelay {
+			e.Lost[i].At = time.Time{}
 		}
 	}
 	e.Evidence = events.Scrub(o.Signal.Evidence, events.MaxText)
