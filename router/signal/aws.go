@@ -79,7 +79,7 @@ func amazonQJudge(a *answer) verdict {
 	reason := asciiLower(a.problem.field("reason").string())
 	a.problem.reason = a.problem.field("reason").string()
 	switch {
-	case strings.HasSuffix(reason, "monthly_request_count"), strings.HasPrefix(reason, "overage_"), a.says("reached for this month"):
+	case strings.HasSuffix(reason, "monthly_request_count"), strings.HasPrefix(reason, "overage_"), a.says("reached for this month", "monthly_request_count"):
 		return quota("monthly", events.ScopeAccount).because(events.ReasonQuotaNamed).over(events.WindowMonthly)
 	case strings.HasSuffix(reason, "daily_request_count"):
 		return quota("daily", events.ScopeAccount).because(events.ReasonQuotaNamed).over(events.WindowDaily)

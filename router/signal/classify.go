@@ -138,8 +138,8 @@ func (a *answer) judge(f family, one []problem) events.Signal {
 	defer func() { a.status = outer }()
 	if len(one) > 0 {
 		a.problem = one[0]
-		if p := &a.problem; p.wrapped && p.status != 0 && a.status >= 500 {
-			a.status = p.status // the proxy in between failed because of it
+		if s := one[0].ownStatus(); s != 0 && (a.status <= 0 || one[0].wrapped && a.status >= 500) {
+			a.status = s // of a stream, or of what a proxy in between failed because of
 		}
 	}
 	a.low = asciiLower(a.problem.message)

@@ -58,7 +58,7 @@ func (a *answer) windows() []claudeWindow {
 		}
 		ws = append(ws, claudeWindow{
 			name:     window,
-			rejected: strings.EqualFold(a.get(header), "rejected"),
+			rejected: isRejected(a.get(header)),
 			reset:    a.get(unified + name + "-Reset"),
 		})
 	}
@@ -67,6 +67,19 @@ func (a *answer) windows() []claudeWindow {
 	})
 	return ws[:min(len(ws), 16)]
 }
+
+// isRejected reports whether a status header refuses. "rejected" is what is sent now;
+// the others are older.
+func isRejected(status string) bool {
+	switch asciiLower(status) {
+	case "rejected", "rate_limited", "blocked", "queueing_hard", "payment_required":
+		return true
+	}
+	return false
+}
+
+// rejectsAll reports whether the summary over all windows refuses.
+func (a *answer) rejectsAll() bool { return isRejected(a.get(unified + "Status")) }
 
 // claim is the window that the answer blames, by the name of a header window.
 func (a *answer) claim() string {
@@ -101,8 +114,10 @@ func isWindow(s string) bool {
 func (a *answer) exhausted() []claudeWindow {
 	ws := a.windows()
 	spent := slices.DeleteFunc(slices.Clone(ws), func(w claudeWindow) bool { return !w.rejected })
-	if a.get(unified+"Status") == "rejected" && len(spent) == 0 {
-		if name := a.claim(); name != "" {
+	if a.rejectsAll() && len(spent) == 0 {
+		name := a.claim()
+		named := func(w claudeWindow) bool { return w.name == name }
+		if name != "" && !slices.ContainsFunc(ws, named) { // a window that allows is not to blame
 			return []claudeWindow{{name: name, rejected: true, reset: a.get(unified + "Reset")}}
 		}
 	}
@@ -124,11 +139,12 @@ func claudeHints(a *answer) {
 	a.retryAfter()
 	from := len(a.hints)
 	a.instant("header:anthropic-ratelimit-unified-reset", a.get(unified+"Reset"), utc)
-	if len(spent) == 0 && a.get(unified+"Status") != "rejected" || a.status >= 500 {
+	if len(spent) == 0 && !a.rejectsAll() || a.status >= 500 {
 		a.setAside(from)
 	}
 	a.apiBuckets()
 	a.sentence(utc)
+	a.buckets()
 	a.otherWindows(spent)
 }
 
@@ -163,10 +179,7 @@ func claudeJudge(a *answer) verdict {
 func claudeWindows(a *answer) verdict {
 	spent := a.exhausted()
 	if len(spent) == 0 {
-		if a.get(unified+"Status") == "rejected" {
-			return quota("unified_rejected", events.ScopeAccount).because(events.ReasonQuotaNamed)
-		}
-		return verdict{}
+		return a.claudeSummary()
 	}
 	w := spent[0] // of several, the one that ends last
 	if slices.ContainsFunc(spent, func(s claudeWindow) bool { return s.length() == events.WindowWeekly && s.reset == "" }) {
@@ -177,6 +190,20 @@ func claudeWindows(a *answer) verdict {
 			of(claudeGroup(spent[0].name)).over(spent[0].length())
 	}
 	return quota("shared_window", events.ScopeAccount).because(events.ReasonQuotaNamed).over(w.length())
+}
+
+// claudeSummary concludes from the summary alone. Where the shared windows allow, a
+// refused overage concerns the requested model only: it is one that the plan serves
+// from overage.
+func (a *answer) claudeSummary() verdict {
+	switch {
+	case !a.rejectsAll():
+		return verdict{}
+	case len(a.windows()) > 0 && isRejected(a.get(unified+"Overage-Status")):
+		a.note("overage-status", "rejected")
+		return quota("overage_rejected", events.ScopeModel).because(events.ReasonQuotaNamed)
+	}
+	return quota("unified_rejected", events.ScopeAccount).because(events.ReasonQuotaNamed)
 }
 
 // claudeWindowless concludes from a 429 without a spent window. Most are bursts or

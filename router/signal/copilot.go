@@ -52,9 +52,13 @@ func copilotJudge(a *answer) verdict {
 // copilotGlobal is the limit over all models: a burst, five hours, or a week.
 func (a *answer) copilotGlobal() verdict {
 	exceeded := asciiLower(a.get("X-Ratelimit-Exceeded"))
-	wait := a.longest()
+	wait, window := a.longest(), windowIn(a.low)
 	switch {
-	case strings.Contains(exceeded, "tps"), strings.Contains(exceeded, "rps"), wait > 0 && wait <= promoteAfter:
+	case strings.Contains(exceeded, "tps"), strings.Contains(exceeded, "rps"):
+		return rateLimited("global_burst", events.ScopeAccount)
+	case window != events.WindowUnknown:
+		return quota("global_window", events.ScopeAccount).because(events.ReasonQuotaNamed).over(window)
+	case wait > 0 && wait <= promoteAfter:
 		return rateLimited("global_burst", events.ScopeAccount)
 	case wait > 6*hour, strings.Contains(exceeded, "week"):
 		return quota("global_window", events.ScopeAccount).because(events.ReasonQuotaNamed).over(events.WindowWeekly)
@@ -94,7 +98,7 @@ func copilotAccess(a *answer) verdict {
 	notice := asciiLower(a.problem.field("error_details").get("notification_id").text())
 	switch {
 	case a.status != 403 && a.status != 401:
-	case strings.Contains(notice, "no_copilot_access"), strings.Contains(notice, "subscription_ended"), a.says("no access to github copilot", "not have access to github copilot"):
+	case strings.Contains(notice, "no_copilot_access"), strings.Contains(notice, "subscription_ended"), a.says("no access to github copilot", "not have access to github copilot", "not licensed to use copilot"):
 		return forbidden("no_access", events.ReasonNotEntitled)
 	case a.says("suspended", "terms of service"):
 		return forbidden("suspended", events.ReasonBanned)

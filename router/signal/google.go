@@ -26,7 +26,7 @@ func (a *answer) details() googleDetails {
 	d := googleDetails{legacy: obj.get("errors").first().get("reason").string()}
 	for e := obj.get("details").first(); e.t != nil; e = e.next() {
 		if v := e.get("reason"); d.reason == "" && v.kind() == text {
-			d.reason = v.text()
+			d.reason = v.partial()
 		}
 		if v := e.get("metadata"); d.info.t == nil && v.kind() == object {
 			d.info = v
@@ -212,7 +212,7 @@ func googleDenied(a *answer, d googleDetails) verdict {
 // googleCapacity: the reason beats everything else in the body; the sentence counts
 // only where no reason says otherwise, because Google calls a quota "your capacity".
 func googleCapacity(a *answer, d googleDetails) verdict {
-	if d.reason == "MODEL_CAPACITY_EXHAUSTED" {
+	if d.reason == "MODEL_CAPACITY_EXHAUSTED" || d.reason == "MODEL_CAPACITY_EXCEEDED" {
 		return capacity("model_capacity_exhausted")
 	}
 	if d.reason == "" && a.lacksCapacity() {

@@ -30,6 +30,7 @@ const (
 type node struct {
 	kind       kind
 	escaped    bool // text with a backslash in it
+	cut        bool // the source ended inside the value: "43" may have been "434702s"
 	key        span // of a member of an object, without quotes
 	raw        span // of a text without quotes, of a literal or number as it stands
 	next, kids int32
@@ -144,7 +145,7 @@ func (r *reader) key() span {
 
 func (r *reader) string() int32 {
 	s, escaped := r.quoted()
-	return r.add(node{kind: text, raw: s, escaped: escaped})
+	return r.add(node{kind: text, raw: s, escaped: escaped, cut: int(s.to) == r.pos})
 }
 
 // quoted reads up to the closing quote, or to the end of the source.
@@ -173,7 +174,7 @@ func (r *reader) bare() int32 {
 	if c := r.t.src[s.from]; c == '-' || c == '+' || (c >= '0' && c <= '9') {
 		k = number
 	}
-	return r.add(node{kind: k, raw: s})
+	return r.add(node{kind: k, raw: s, cut: r.pos == len(r.t.src)})
 }
 
 // token reads an unquoted word, at least one byte of it, so that the reader always moves.
@@ -240,8 +241,19 @@ func (v value) word() string {
 }
 
 // text returns a string without its escapes, a number or boolean as it stands, and
-// nothing for null, objects and arrays.
+// nothing for null, objects, arrays, and values that the source ends in.
 func (v value) text() string {
+	if v.cut() {
+		return ""
+	}
+	return v.partial()
+}
+
+// cut reports whether the source ended inside the value.
+func (v value) cut() bool { return v.t != nil && v.t.nodes[v.i].cut }
+
+// partial is text that also returns what is left of a value that was cut off.
+func (v value) partial() string {
 	switch k := v.kind(); {
 	case k == text && v.t.nodes[v.i].escaped:
 		return unescape(v.word())
@@ -261,7 +273,7 @@ func (v value) string() string {
 
 // int returns a whole number, also one in a string, and 0 for all else.
 func (v value) int() int {
-	if k := v.kind(); k != number && k != text {
+	if k := v.kind(); k != number && k != text || v.cut() {
 		return 0
 	}
 	word := strings.TrimSpace(v.word())

@@ -15,7 +15,7 @@ func TestReadJSONTolerates(t *testing.T) {
 		{"python", `{'a': {'b': 'c'}, 'n': 7, 'l': [1, 2], 'x': None, 'y': True}`},
 		{"bare names", `{a:{b:"c"},n:7,l:[1,2]}`},
 		{"number as text", `{"a":{"b":"c"},"n":"7","l":[1,2]}`},
-		{"cut in the list", `{"a":{"b":"c"},"n":7,"l":[1,2`},
+		{"cut in the list", `{"a":{"b":"c"},"n":7,"l":[1,2,3`},
 		{"cut after a key", `{"a":{"b":"c"},"n":7,"l":[1,2],"z"`},
 		{"cut after a colon", `{"a":{"b":"c"},"n":7,"l":[1,2],"z":`},
 		{"cut in a string", `{"a":{"b":"c"},"n":7,"l":[1,2],"z":"unfin`},
@@ -46,8 +46,29 @@ func TestReadJSONStrings(t *testing.T) {
 		`""`:                                     "",
 		`"unfinished`:                            "unfinished",
 	} {
-		if got := readJSON(src).text(); got != want {
+		if got := readJSON(src).partial(); got != want {
 			t.Errorf("%s reads as %q, want %q", src, got, want)
+		}
+	}
+}
+
+// Half a value is no value: "retryDelay":"43 may have been 434702s.
+func TestRule17ValuesCutOffAreNotRead(t *testing.T) {
+	for _, src := range []string{`{"a":43`, `{"a":"43`, `{"a":"43\\`, `{"a":[43`, `{"a":{"b":"43`, `{"a":tru`} {
+		v := readJSON(src).get("a")
+		for v.kind() == array || v.kind() == object {
+			v = v.first()
+		}
+		if v.text() != "" || v.int() != 0 || !v.cut() {
+			t.Errorf("%s reads as %q", src, v.text())
+		}
+	}
+	body := `{"error":{"code":429,"message":"Resets in 71h15m27s.","details":[{"reason":"QUOTA_EXHAUSTED"},{"retryDelay":"256527.79s"}]}}`
+	want, _ := RetryAfter(Classify(Observation{Provider: "antigravity", Status: 429, Body: []byte(body)}))
+	for n := range body {
+		s := Classify(Observation{Provider: "antigravity", Status: 429, Body: []byte(body[:n])})
+		if got, ok := RetryAfter(s); ok && got != want && got != 256527 {
+			t.Fatalf("cut after %d bytes, %q: %v seconds", n, body[:n], got)
 		}
 	}
 }

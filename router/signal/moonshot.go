@@ -14,6 +14,8 @@ func kimiJudge(a *answer) verdict {
 	switch {
 	case a.says("only available for coding agents", "currently only available for"):
 		return refused("client_gate", events.ClassForbidden)
+	case a.coded("access_terminated_error") && a.says("concurren"):
+		return rateLimited("concurrency", events.ScopeAccount)
 	case a.coded("access_terminated_error"):
 		return quota("access_terminated", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(a.low))
 	case a.coded("exceeded_current_quota_error"):

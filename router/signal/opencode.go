@@ -13,7 +13,8 @@ var opencode = family{name: "opencode", hints: generalHints, judge: opencodeJudg
 func opencodeJudge(a *answer) verdict {
 	switch kind := a.problem.kind; {
 	case strings.HasSuffix(kind, "UsageLimitError"): // Free, Go, Subscription
-		return quota("usage_limit", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(a.low))
+		limit := asciiLower(a.problem.top.get("metadata").get("limitName").string())
+		return quota("usage_limit", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(limit + " " + a.low))
 	case kind == "CreditsError", kind == "MonthlyLimitError", kind == "UserLimitError":
 		return payment("credits").over(windowIn(a.low))
 	case kind == "AuthError":

@@ -48,7 +48,10 @@ func (f *finder) add(p problem) {
 	if len(f.found) >= maxProblems {
 		return
 	}
-	p.message = p.message[:min(len(p.message), maxMessage)]
+	if len(p.message) > maxMessage {
+		p.message = p.message[:maxMessage]
+		p.message = p.message[:max(0, strings.LastIndexByte(p.message, ' '))]
+	}
 	f.found = append(f.found, p)
 }
 
@@ -85,7 +88,7 @@ func (f *finder) value(v, top value) {
 
 // string looks at a string in the place of an error: a document, or the message.
 func (f *finder) string(v, top value) {
-	s := v.text()
+	s := sentenceOf(v)
 	if inner := innerDocument(s, f.refused); inner != "" && f.wraps < maxWraps {
 		before := len(f.found)
 		f.text(inner)
@@ -187,10 +190,11 @@ func flat(top, obj value, message string) problem {
 		from = top
 	}
 	p := problem{top: top, obj: obj, message: message, status: statusIn(from)}
-	p.code = from.get("code", "error_code", "Code", "status_code", "__type").text()
-	p.kind = from.get("type").text()
+	// Codes are compared whole, so that one the body was cut off in is safe to keep.
+	p.code = from.get("code", "error_code", "Code", "status_code", "__type").partial()
+	p.kind = from.get("type").partial()
+	p.reason = from.get("reason").partial()
 	p.state = from.get("status").string()
-	p.reason = from.get("reason").string()
 	if said := top.get("message").string(); obj.t == nil && said != "" && !identifier(message) {
 		p.message = message + ": " + said // {"error":"Too Many Requests","message":"..."}
 	}
@@ -210,7 +214,42 @@ func cmpText(v value, otherwise string) string {
 
 // messageIn is the sentence of an error object, under the names in use.
 func messageIn(v value) string {
-	return v.get("message", "msg", "Message", "status_msg", "error_description", "error_message", "errorMessage", "detail", "title").text()
+	return sentenceOf(v.get("message", "msg", "Message", "status_msg", "error_description", "error_message", "errorMessage", "detail", "title"))
+}
+
+// sentenceOf is the text of a message. Of one that was cut off the last word is
+// dropped, which may be half a number.
+func sentenceOf(v value) string {
+	s := v.partial()
+	if !v.cut() {
+		return s
+	}
+	return s[:max(0, strings.LastIndexByte(s, ' '))]
+}
+
+// ownStatus is the HTTP status of the error itself, by its type if it states none;
+// 0 if neither tells. Anthropic's and OpenAI's types stand for one status each.
+func (p *problem) ownStatus() int {
+	if p.status != 0 {
+		return p.status
+	}
+	switch asciiLower(p.kind) {
+	case "rate_limit_error", "rate_limit_reached_error", "usage_limit_reached":
+		return 429
+	case "authentication_error", "invalid_authentication_error":
+		return 401
+	case "permission_error":
+		return 403
+	case "invalid_request_error":
+		return 400
+	case "not_found_error":
+		return 404
+	case "api_error", "server_error":
+		return 500
+	case "overloaded_error":
+		return 529
+	}
+	return 0
 }
 
 // statusIn is the HTTP status an object states, 0 if none.
@@ -245,6 +284,9 @@ func innerDocument(message string, refused bool) string {
 	i := strings.IndexByte(s, '{')
 	if i < 0 || i > 400 || !errorShaped(s[i:]) {
 		return ""
+	}
+	if before := strings.TrimRight(s[:i], " \t\r\n"); strings.HasSuffix(before, "[") {
+		i = len(before) - 1 // a list of errors
 	}
 	return s[i:]
 }
