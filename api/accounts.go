@@ -1,5 +1,16 @@
 package api
 
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
 // AccountRow is one account of the pool.
 type AccountRow struct {
 	Account  string `json:"account" doc:"the id as given"`
@@ -44,4 +55,131 @@ type AccountPatch struct {
 type AccountAnswer struct {
 	Change
 	Account *AccountRow `json:"account" doc:"null once it is removed"`
+}
+
+// routeAccounts registers the pool.
+func (s *Server) routeAccounts() {
+	const one = "/v1/accounts/{id}"
+	handle(s, huma.Operation{OperationID: "accounts", Method: http.MethodGet, Path: "/v1/accounts", Summary: "The pool"}, listAccounts)
+	handle(s, huma.Operation{OperationID: "put-account", Method: http.MethodPut, Path: one, Summary: "Add an account, or replace its settings"}, putAccount)
+	handle(s, huma.Operation{OperationID: "patch-account", Method: http.MethodPatch, Path: one, Summary: "Change settings of an account"}, patchAccount)
+	handle(s, huma.Operation{OperationID: "remove-account", Method: http.MethodDelete, Path: one, Summary: "Take an account out of the pool"}, removeAccount)
+}
+
+type accountsQuery struct {
+	Account  string `query:"account"`
+	Provider string `query:"provider"`
+	Paging
+}
+
+func listAccounts(_ context.Context, b *Backend, q *accountsQuery) (Page[AccountRow], error) {
+	account, provider := b.Identities.Stored(q.Account), projection.CanonicalProvider(q.Provider)
+	from, err := q.after("accounts", account, provider)
+	if err != nil {
+		return Page[AccountRow]{}, err
+	}
+	v := view{b.Engine.State(), b.Engine.Now().UTC()}
+	page := Page[AccountRow]{AsOfSeq: uint64(v.state.Head().Seq), Now: Time{v.now}, Items: []AccountRow{}}
+	last := from
+	for a := range v.state.Accounts(max(from.Account, account)) {
+		if account != "" && a.ID != account {
+			break
+		}
+		if a.ID == from.Account || provider != "" && a.Spec.Provider != provider {
+			continue
+		}
+		if len(page.Items) == q.size() {
+			page.NextPageToken = last.token()
+			break
+		}
+		page.Items = append(page.Items, *b.accountRow(&v, a))
+		last.Account = a.ID
+	}
+	return page, nil
+}
+
+func (b *Backend) accountRow(v *view, a *projection.Account) *AccountRow {
+	return &AccountRow{
+		Account: b.Identities.Given(a.ID), Stored: a.ID, Provider: a.Spec.Provider, Priority: a.Spec.Priority,
+		Weight: a.Spec.Weight, Disabled: a.Spec.Disabled, DisableCooling: a.Spec.DisableCooling, Origin: string(a.Spec.Origin),
+		CredentialVersion: a.Spec.CredentialVersion, Available: v.available(a), AddedAt: Time{a.AddedAt}, AddedSeq: uint64(a.AddedSeq),
+	}
+}
+
+// available: an account as a whole is unavailable only when it is disabled, or when
+// everything or every enabled group of its provider is blocked.
+func (v *view) available(a *projection.Account) bool {
+	provider := a.Spec.Provider
+	groups := v.state.Groups().Of(provider)
+	if len(groups) == 0 {
+		return a.Usable(&projection.Resolution{Provider: provider}, v.now)
+	}
+	return slices.ContainsFunc(groups, func(g events.Group) bool {
+		return a.Usable(&projection.Resolution{Provider: provider, Group: g.ID, Target: g.ID}, v.now)
+	})
+}
+
+type putAccountInput struct {
+	ID   string `path:"id" doc:"as given or as stored, percent-encoded"`
+	Body AccountPut
+}
+
+func putAccount(ctx context.Context, b *Backend, in *putAccountInput) (AccountAnswer, error) {
+	q := &in.Body
+	put := &projection.PutAccount{ID: b.stored(ctx, in.ID), Spec: events.AccountSpec{
+		Provider: q.Provider, Priority: q.Priority, Weight: q.Weight, Disabled: q.Disabled,
+		DisableCooling: q.DisableCooling, CredentialVersion: q.CredentialVersion,
+	}}
+	// An id must be known before it can stand in the log, and a refused one need not
+	// be remembered.
+	trial := projection.Command{Origin: exchangeOf(ctx).origin("operator", q.OnBehalfOf), Do: put}
+	if _, err := projection.Decide(b.Engine.State(), trial, b.Engine.Now()); err != nil {
+		return AccountAnswer{}, err
+	}
+	if err := projection.CheckID("the account", in.ID); err != nil {
+		return AccountAnswer{}, invalid("%v", err)
+	}
+	if err := b.Identities.Add(in.ID); err != nil {
+		return AccountAnswer{}, err
+	}
+	return b.changeAccount(ctx, put.ID, q.OnBehalfOf, put)
+}
+
+type patchAccountInput struct {
+	ID   string `path:"id" doc:"as given or as stored, percent-encoded"`
+	Body AccountPatch
+}
+
+func patchAccount(ctx context.Context, b *Backend, in *patchAccountInput) (AccountAnswer, error) {
+	q, id := &in.Body, b.stored(ctx, in.ID)
+	return b.changeAccount(ctx, id, q.OnBehalfOf, &projection.PatchAccount{
+		ID: id, Priority: q.Priority, Weight: q.Weight, Disabled: q.Disabled,
+		DisableCooling: q.DisableCooling, CredentialVersion: q.CredentialVersion,
+	})
+}
+
+type removeAccountInput struct {
+	ID         string `path:"id" doc:"as given or as stored, percent-encoded"`
+	Force      bool   `query:"force" doc:"although a manual suspension is live"`
+	Reason     string `query:"reason"`
+	OnBehalfOf string `query:"on_behalf_of"`
+}
+
+func removeAccount(ctx context.Context, b *Backend, in *removeAccountInput) (AccountAnswer, error) {
+	id := b.stored(ctx, in.ID)
+	return b.changeAccount(ctx, id, in.OnBehalfOf, &projection.RemoveAccount{ID: id, Reason: in.Reason, Force: in.Force})
+}
+
+// changeAccount runs a command about one account and shows the account after it.
+func (b *Backend) changeAccount(ctx context.Context, id, onBehalfOf string, do projection.Intent) (AccountAnswer, error) {
+	o, err := b.execute(ctx, onBehalfOf, do)
+	if err != nil {
+		return AccountAnswer{}, err
+	}
+	a := AccountAnswer{Change: change(&o)}
+	v := view{b.Engine.State(), b.Engine.Now().UTC()}
+	if account := v.state.Account(id); account != nil {
+		a.Account = b.accountRow(&v, account)
+	}
+	return a, nil
 }

@@ -1,5 +1,15 @@
 package api
 
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
 // Filter chooses cells. The members that are set must all match; a filter without
 // any is refused.
 type Filter struct {
@@ -57,4 +67,59 @@ type Change struct {
 	CorrelationID string  `json:"correlation_id,omitempty" doc:"of the records appended"`
 	Unchanged     string  `json:"unchanged,omitempty" doc:"why nothing was appended"`
 	Repeated      bool    `json:"repeated,omitempty" doc:"it was done before, under the same idempotency key"`
+}
+
+// routeActions registers the verbs of an operator.
+func (s *Server) routeActions() {
+	handle(s, huma.Operation{OperationID: "suspend", Method: http.MethodPost, Path: "/v1/suspend", Summary: "Block cells by hand"}, suspend)
+	handle(s, huma.Operation{OperationID: "lift", Method: http.MethodPost, Path: "/v1/lift", Summary: "End manual suspensions"}, lift)
+	handle(s, huma.Operation{OperationID: "clear", Method: http.MethodPost, Path: "/v1/clear", Summary: "End cooldowns and holds"}, clearCells)
+}
+
+func suspend(ctx context.Context, b *Backend, in *body[SuspendRequest]) (ActionAnswer, error) {
+	q := &in.Body
+	c := &projection.Suspend{
+		Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, Until: q.Until.Time, Forever: q.Forever, DryRun: q.DryRun,
+	}
+	if q.For != "" {
+		var err error
+		if c.For, err = projection.ParseDuration(q.For); err != nil {
+			return ActionAnswer{}, invalid("for: %v", err)
+		}
+	}
+	return b.act(ctx, q.OnBehalfOf, c)
+}
+
+func lift(ctx context.Context, b *Backend, in *body[FilterRequest]) (ActionAnswer, error) {
+	q := &in.Body
+	return b.act(ctx, q.OnBehalfOf, &projection.Lift{Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, DryRun: q.DryRun})
+}
+
+func clearCells(ctx context.Context, b *Backend, in *body[FilterRequest]) (ActionAnswer, error) {
+	q := &in.Body
+	return b.act(ctx, q.OnBehalfOf, &projection.Clear{Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, DryRun: q.DryRun})
+}
+
+func (b *Backend) filter(ctx context.Context, f *Filter) projection.Filter {
+	out := projection.Filter{
+		Provider: f.Provider, Target: f.Target, Class: events.Class(f.Class),
+		StartedAfter: f.StartedAfter.Time, StartedBefore: f.StartedBefore.Time,
+	}
+	if f.Account != "" {
+		out.Account = b.stored(ctx, f.Account)
+	}
+	return out
+}
+
+// act runs one of the verbs.
+func (b *Backend) act(ctx context.Context, onBehalfOf string, do projection.Intent) (ActionAnswer, error) {
+	o, err := b.execute(ctx, onBehalfOf, do)
+	if err != nil {
+		return ActionAnswer{}, err
+	}
+	a := ActionAnswer{Change: change(&o), DryRun: o.DryRun, Cells: b.cells(o.Cells), Usable: []UsableCount{}}
+	for _, u := range o.Usable {
+		a.Usable = append(a.Usable, UsableCount(u))
+	}
+	return a, nil
 }

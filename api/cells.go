@@ -1,5 +1,17 @@
 package api
 
+import (
+	"context"
+	"iter"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/abeyance/abeyance/projection"
+)
+
 // CellRef names one cell.
 type CellRef struct {
 	Account string `json:"account"`
@@ -46,4 +58,138 @@ type CellSuspension struct {
 	Since      Time   `json:"since"`
 	Until      Time   `json:"until" doc:"null: without an end"`
 	Seq        uint64 `json:"seq"`
+}
+
+// routeCells registers the reads of the present state, which can also be asked of
+// the past.
+func (s *Server) routeCells() {
+	handle(s, huma.Operation{OperationID: "cells", Method: http.MethodGet, Path: "/v1/cells", Summary: "What blocks which account and target"}, listCells)
+	handle(s, huma.Operation{OperationID: "summary", Method: http.MethodGet, Path: "/v1/summary", Summary: "The pool at a glance"}, summary)
+	handle(s, huma.Operation{OperationID: "why", Method: http.MethodGet, Path: "/v1/why", Summary: "Why a cell is as it is"}, why)
+	handle(s, huma.Operation{OperationID: "head", Method: http.MethodGet, Path: "/v1/head", Summary: "The newest record"}, head)
+	handle(s, huma.Operation{OperationID: "verify", Method: http.MethodGet, Path: "/v1/verify", Summary: "Check the whole log"}, s.verify)
+}
+
+type cellsQuery struct {
+	Account   string `query:"account"`
+	Provider  string `query:"provider"`
+	Target    string `query:"target" doc:"a group id, model:NAME or *"`
+	Status    string `query:"status" enum:"disabled,suspended,held,cooling,available"`
+	OlderThan string `query:"older_than" doc:"only cells with a block that began longer ago: 90m, 2d"`
+	At        string `query:"at" doc:"the past: RFC 3339, or seq:N"`
+	Paging
+}
+
+// listCells lists one row per account and enabled group of its provider, touched or
+// not, and the account's other touched cells, bytewise by stored id and target.
+func listCells(ctx context.Context, b *Backend, q *cellsQuery) (Page[CellRow], error) {
+	var page Page[CellRow]
+	f := cellFilter{
+		account: b.Identities.Stored(q.Account), provider: projection.CanonicalProvider(q.Provider),
+		target: projection.CanonicalTarget(q.Target), status: projection.Status(q.Status),
+	}
+	from, err := q.after("cells", f.account, f.provider, f.target, q.Status, q.OlderThan, q.At)
+	if err != nil {
+		return page, err
+	}
+	v, err := b.viewAt(ctx, q.At)
+	if err != nil {
+		return page, err
+	}
+	if q.OlderThan != "" {
+		d, err := projection.ParseDuration(q.OlderThan)
+		if err != nil {
+			return page, invalid("older_than: %v", err)
+		}
+		f.before = v.now.Add(-d)
+	}
+	page = Page[CellRow]{AsOfSeq: uint64(v.state.Head().Seq), Now: Time{v.now}, Items: []CellRow{}}
+	last := from
+	for a, c := range f.cells(v, from) {
+		if len(page.Items) == q.size() {
+			page.NextPageToken = last.token()
+			break
+		}
+		page.Items = append(page.Items, b.cellRow(a, &c, v.now))
+		last.Account, last.Target = a.ID, c.Target
+	}
+	return page, nil
+}
+
+// cellFilter is what GET /v1/cells is asked for, in canonical form. Empty fields
+// match everything.
+type cellFilter struct {
+	account, provider, target string
+	status                    projection.Status
+	before                    time.Time // a block began earlier; zero: any
+}
+
+// cells yields the matching cells after a cursor.
+func (f *cellFilter) cells(v *view, from cursor) iter.Seq2[*projection.Account, projection.Cell] {
+	return func(yield func(*projection.Account, projection.Cell) bool) {
+		for a := range v.state.Accounts(max(from.Account, f.account)) {
+			if f.account != "" && a.ID != f.account {
+				return
+			}
+			if f.provider != "" && a.Spec.Provider != f.provider {
+				continue
+			}
+			for _, target := range shownTargets(v.state, a) {
+				if a.ID == from.Account && target <= from.Target {
+					continue
+				}
+				if c := a.Cell(target); f.wants(a, &c, v.now) && !yield(a, c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (f *cellFilter) wants(a *projection.Account, c *projection.Cell, now time.Time) bool {
+	return (f.target == "" || f.target == c.Target) &&
+		(f.status == "" || f.status == a.CellStatus(c, now)) &&
+		(f.before.IsZero() || began(c, now, f.before))
+}
+
+// began reports whether a block in force began before an instant.
+func began(c *projection.Cell, now, before time.Time) bool {
+	k, h, s := c.Live(now)
+	return k != nil && k.StartedAt.Before(before) || h != nil && h.Since.Before(before) || s != nil && s.Since.Before(before)
+}
+
+// shownTargets lists the targets of an account's rows, sorted.
+func shownTargets(s *projection.State, a *projection.Account) []string {
+	groups := s.Groups().Of(a.Spec.Provider)
+	targets := make([]string, 0, len(groups)+len(a.Cells))
+	for i := range groups {
+		targets = append(targets, groups[i].ID)
+	}
+	for i := range a.Cells {
+		targets = append(targets, a.Cells[i].Target)
+	}
+	slices.Sort(targets)
+	return slices.Compact(targets)
+}
+
+func (b *Backend) cellRow(a *projection.Account, c *projection.Cell, now time.Time) CellRow {
+	row := CellRow{
+		Account: b.Identities.Given(a.ID), Provider: a.Spec.Provider, Target: c.Target, Status: string(a.CellStatus(c, now)),
+	}
+	k, h, m := c.Live(now)
+	if k != nil {
+		row.Cooling = &CellCooling{
+			Until: Time{k.Until}, Class: string(k.Class), StartedAt: Time{k.StartedAt}, Source: k.Source, Clamped: k.Clamped,
+			Step: k.Step, Seq: uint64(k.Decided),
+		}
+	}
+	if h != nil {
+		row.Held = &CellHeld{Since: Time{h.Since}, Class: string(h.Class), Reason: h.Reason, Seq: uint64(h.Started)}
+	}
+	if m != nil {
+		row.Suspended = &CellSuspension{
+			Reason: m.Reason, By: m.By, OnBehalfOf: m.OnBehalfOf, Since: Time{m.Since}, Until: Time{m.Until}, Seq: uint64(m.Seq),
+		}
+	}
+	return row
 }

@@ -13,9 +13,8 @@ type Code string
 
 // The codes of this package.
 const (
-	CodeMalformedJSON    Code = "malformed_json"         // not one JSON value of the right shape
-	CodeUnknownField     Code = "unknown_field"          // a body member that the route does not take
-	CodeUnknownParameter Code = "unknown_parameter"      // a query parameter that the route does not take
+	CodeInvalidBody      Code = "invalid_body"           // not one JSON value with the members that the route takes
+	CodeUnknownParameter Code = "unknown_parameter"      // a query that the route does not take, or a parameter given twice
 	CodePageToken        Code = "invalid_page_token"     // not of this list and these filters
 	CodeAtInFuture       Code = "at_in_future"           // beyond the head, or after now
 	CodeUnauthorized     Code = "unauthorized"           // no token, or one not known
@@ -64,8 +63,7 @@ func statuses() map[Code]int {
 		Code(router.BlockHeld):       http.StatusServiceUnavailable,
 		Code(router.BlockCooling):    http.StatusTooManyRequests,
 
-		CodeMalformedJSON:    http.StatusBadRequest,
-		CodeUnknownField:     http.StatusBadRequest,
+		CodeInvalidBody:      http.StatusBadRequest,
 		CodeUnknownParameter: http.StatusBadRequest,
 		CodePageToken:        http.StatusBadRequest,
 		CodeAtInFuture:       http.StatusBadRequest,

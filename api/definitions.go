@@ -1,6 +1,13 @@
 package api
 
-import "github.com/abeyance/abeyance/projection"
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/abeyance/abeyance/projection"
+)
 
 // GroupsPut replaces the configured set of groups and aliases.
 type GroupsPut struct {
@@ -78,4 +85,104 @@ type PolicyAnswer struct {
 type PolicyChange struct {
 	Change
 	DryRun bool `json:"dry_run"`
+}
+
+// routeDefinitions registers groups, aliases and policy.
+func (s *Server) routeDefinitions() {
+	handle(s, huma.Operation{OperationID: "groups", Method: http.MethodGet, Path: "/v1/groups", Summary: "Groups and aliases in force"}, getGroups)
+	handle(s, huma.Operation{OperationID: "put-groups", Method: http.MethodPut, Path: "/v1/groups", Summary: "Replace the configured groups and aliases"}, putGroups)
+	handle(s, huma.Operation{OperationID: "policy", Method: http.MethodGet, Path: "/v1/policy", Summary: "The policy in force"}, getPolicy)
+	handle(s, huma.Operation{OperationID: "put-policy", Method: http.MethodPut, Path: "/v1/policy", Summary: "Replace the configured policy"}, putPolicy)
+}
+
+func getGroups(_ context.Context, b *Backend, _ *struct{}) (GroupsAnswer, error) {
+	return groupsAnswer(b.Engine.State())
+}
+
+func groupsAnswer(s *projection.State) (GroupsAnswer, error) {
+	g := s.Groups()
+	configured, err := g.Config()
+	if err != nil {
+		return GroupsAnswer{}, err
+	}
+	a := GroupsAnswer{
+		AsOfSeq: uint64(s.Head().Seq), Version: g.Version, Bootstrap: g.Preset, Groups: []GroupRow{},
+		Aliases: map[string]map[string]string{}, Configured: *configured,
+	}
+	own := map[string]bool{}
+	for _, c := range configured.Groups {
+		own[projection.CanonicalGroup(c.ID)] = true
+	}
+	for _, d := range g.List {
+		a.Groups = append(a.Groups, GroupRow{
+			ID: d.ID, Label: d.Label, Providers: d.Providers, Patterns: d.Patterns, Priority: d.Priority, Enabled: d.Enabled,
+			Replaces: d.Replaces, Configured: own[d.ID],
+		})
+	}
+	for _, alias := range g.Aliases {
+		if a.Aliases[alias.Provider] == nil {
+			a.Aliases[alias.Provider] = map[string]string{}
+		}
+		a.Aliases[alias.Provider][alias.Name] = alias.Model
+	}
+	return a, nil
+}
+
+// A dry run is taken in the query as well as in the body of definitions, so that
+// the body can be the operator's file as it is.
+type putGroupsInput struct {
+	DryRun bool `query:"dry_run" doc:"say what would change, and change nothing"`
+	Body   GroupsPut
+}
+
+func putGroups(ctx context.Context, b *Backend, in *putGroupsInput) (GroupsAnswer, error) {
+	q := &in.Body
+	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefineGroups{Config: q.GroupsConfig, DryRun: q.DryRun || in.DryRun})
+	if err != nil {
+		return GroupsAnswer{}, err
+	}
+	a, err := groupsAnswer(b.Engine.State())
+	a.Change = &GroupsChange{Change: change(&o), DryRun: o.DryRun, Version: a.Version, Models: []ModelChange{}, Cells: []CellMove{}}
+	if o.Plan == nil {
+		return a, err // repeated: its plan is not kept
+	}
+	a.Change.Version = o.Plan.Version
+	for _, m := range o.Plan.Models {
+		a.Change.Models = append(a.Change.Models, ModelChange(m))
+	}
+	for _, c := range o.Plan.Cells {
+		a.Change.Cells = append(a.Change.Cells, CellMove{b.Identities.Given(c.Account), c.From, c.To, c.Merged})
+	}
+	return a, err
+}
+
+func getPolicy(_ context.Context, b *Backend, _ *struct{}) (PolicyAnswer, error) {
+	return policyAnswer(b.Engine.State())
+}
+
+func policyAnswer(s *projection.State) (PolicyAnswer, error) {
+	p := s.Policy()
+	configured, err := p.Config()
+	if err != nil {
+		return PolicyAnswer{}, err
+	}
+	return PolicyAnswer{
+		AsOfSeq: uint64(s.Head().Seq), Version: p.Version, Policy: PolicyDocument(p.Policy), Configured: *configured,
+	}, nil
+}
+
+type putPolicyInput struct {
+	DryRun bool `query:"dry_run" doc:"check it, and change nothing"`
+	Body   PolicyPut
+}
+
+func putPolicy(ctx context.Context, b *Backend, in *putPolicyInput) (PolicyAnswer, error) {
+	q := &in.Body
+	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefinePolicy{Config: q.PolicyConfig, DryRun: q.DryRun || in.DryRun})
+	if err != nil {
+		return PolicyAnswer{}, err
+	}
+	a, err := policyAnswer(b.Engine.State())
+	a.Change = &PolicyChange{Change: change(&o), DryRun: o.DryRun}
+	return a, err
 }

@@ -1,106 +1,210 @@
 package api
 
-// EventRow is one record of the log.
-type EventRow struct {
-	Seq            uint64 `json:"seq"`
-	At             Time   `json:"at"`
-	Kind           string `json:"kind"`
-	Account        string `json:"account,omitempty" doc:"empty for facts about the pool"`
-	Actor          string `json:"actor" doc:"operator:NAME, proxy:NAME, system:expiry, system:config or import:NAME"`
-	OnBehalfOf     string `json:"on_behalf_of,omitempty"`
-	Via            string `json:"via" enum:"http,cli,ui,compat,go"`
-	CorrelationID  string `json:"correlation_id,omitempty" doc:"one per command"`
-	IdempotencyKey string `json:"idempotency_key,omitempty"`
-	Text           string `json:"text" doc:"what happened, in a line"`
-	// Data is the event itself. Which members it has depends on the kind.
-	Data EventData `json:"data"`
-	Hash string    `json:"hash" doc:"of the chain, in hex"`
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// routeEvents registers the history.
+func (s *Server) routeEvents() {
+	handle(s, huma.Operation{OperationID: "events", Method: http.MethodGet, Path: "/v1/events", Summary: "The history"}, listEvents)
+	handle(s, huma.Operation{OperationID: "event", Method: http.MethodGet, Path: "/v1/events/{seq}", Summary: "One record"}, getEvent)
 }
 
-// EventData is the event of a record: the members that its kind has and that are
-// set.
-type EventData struct {
-	Target     string         `json:"target,omitempty"`
-	Provider   string         `json:"provider,omitempty"`
-	Model      string         `json:"model,omitempty" doc:"as the client named it"`
-	Operation  string         `json:"operation,omitempty"`
-	Status     int            `json:"status,omitempty" doc:"the upstream's HTTP status"`
-	Signal     *EventSignal   `json:"signal,omitempty" doc:"what the classifier made of the answer"`
-	Class      string         `json:"class,omitempty" doc:"the class decided"`
-	Effect     string         `json:"effect,omitempty"`
-	Why        string         `json:"why,omitempty" doc:"with effect none"`
-	Until      Time           `json:"until,omitzero" doc:"the deadline or end in force after the record"`
-	Forever    bool           `json:"forever,omitempty" doc:"a suspension without an end"`
-	Reset      Time           `json:"reset,omitzero" doc:"the chosen hint's instant before clamp and jitter"`
-	Hint       *Hint          `json:"hint,omitempty" doc:"the one chosen"`
-	Lost       []Hint         `json:"lost,omitempty" doc:"the other hints, with why they lost"`
-	Clamp      *EventClamp    `json:"clamp,omitempty"`
-	Source     string         `json:"source,omitempty" doc:"where the deadline, or an import, comes from"`
-	Step       int            `json:"step,omitempty"`
-	StepLength float64        `json:"step_length_seconds,omitempty"`
-	RequestID  string         `json:"request_id,omitempty"`
-	StartedAt  Time           `json:"started_at,omitzero"`
-	ObservedAt Time           `json:"observed_at,omitzero"`
-	Lease      uint64         `json:"lease,omitempty"`
-	Probe      bool           `json:"probe,omitempty"`
-	Groups     uint64         `json:"groups_version,omitempty"`
-	Policy     uint64         `json:"policy_version,omitempty"`
-	Evidence   string         `json:"evidence,omitempty" doc:"the decisive excerpt of the answer, scrubbed"`
-	Reason     string         `json:"reason,omitempty"`
-	Cells      []CellRef      `json:"cells,omitempty"`
-	Dimension  string         `json:"dimension,omitempty" enum:"cooling,suspended"`
-	Due        Time           `json:"due,omitzero"`
-	Spec       *EventSpec     `json:"spec,omitempty" doc:"an account's settings"`
-	Forced     bool           `json:"forced,omitempty"`
-	Definition *EventRevision `json:"definition,omitempty" doc:"of groups or policy"`
-	Import     *EventImport   `json:"import,omitempty"`
+type eventPath struct {
+	Seq uint64 `path:"seq" minimum:"1"`
 }
 
-// EventSignal is what the classifier made of an upstream's answer.
-type EventSignal struct {
-	Class      string `json:"class"`
-	Scope      string `json:"scope"`
-	Family     string `json:"family,omitempty"`
-	Window     string `json:"window,omitempty"`
-	Reason     string `json:"reason,omitempty"`
-	Rule       string `json:"rule"`
-	Classifier int    `json:"classifier"`
+func getEvent(ctx context.Context, b *Backend, in *eventPath) (EventRow, error) {
+	r, err := b.Engine.Record(ctx, events.Seq(in.Seq))
+	if errors.Is(err, projection.ErrFuture) {
+		return EventRow{}, newProblem(CodeUnknownEvent, err.Error())
+	}
+	if err != nil {
+		return EventRow{}, err
+	}
+	return NewEventRow(r, b.Identities), nil
 }
 
-// EventClamp says that the policy's bound cut the chosen hint.
-type EventClamp struct {
-	Bound        string  `json:"bound"`
-	AskedSeconds float64 `json:"asked_seconds"`
-	GivenSeconds float64 `json:"given_seconds"`
+type eventsQuery struct {
+	Account       string `query:"account" doc:"records about the account, expiries included"`
+	Target        string `query:"target"`
+	Kind          string `query:"kind"`
+	Actor         string `query:"actor"`
+	CorrelationID string `query:"correlation_id"`
+	Since         string `query:"since" doc:"RFC 3339; not before it"`
+	Until         string `query:"until" doc:"RFC 3339; before it"`
+	Order         string `query:"order" enum:"asc,desc" default:"desc"`
+	Paging
 }
 
-// EventSpec is an account's settings.
-type EventSpec struct {
-	Provider          string `json:"provider"`
-	Priority          int    `json:"priority"`
-	Weight            int    `json:"weight"`
-	Disabled          bool   `json:"disabled"`
-	DisableCooling    bool   `json:"disable_cooling"`
-	Origin            string `json:"origin"`
-	CredentialVersion string `json:"credential_version,omitempty"`
+// maxScan bounds the records that one page looks at: a rare filter over a long log
+// gives short pages, each with a token for the next.
+const maxScan = 20_000
+
+// listEvents lists records that match all filters, newest first unless asked
+// otherwise. A token holds the seq of the last record looked at, so that pages stay
+// as they are while the log grows.
+func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow], error) {
+	var page Page[EventRow]
+	f := eventFilter{
+		account: b.Identities.Stored(q.Account), target: projection.CanonicalTarget(q.Target),
+		kind: events.Kind(q.Kind), actor: q.Actor, correlation: q.CorrelationID,
+	}
+	if f.kind != "" && !slices.Contains(events.Kinds(), f.kind) {
+		return page, invalid("kind: %q is none of %v", q.Kind, events.Kinds())
+	}
+	from, err := q.after("events", f.account, f.target, q.Kind, q.Actor, q.CorrelationID, q.Since, q.Until, q.Order)
+	if err != nil {
+		return page, err
+	}
+	head := b.Engine.State().Head()
+	query, err := b.window(ctx, q, head.Seq)
+	if err != nil {
+		return page, err
+	}
+	query.Account = f.account
+	if from.Seq > 0 {
+		if query.Newest {
+			query.Before = min(query.Before, events.Seq(from.Seq))
+		} else {
+			query.After = max(query.After, events.Seq(from.Seq))
+		}
+	}
+	page = Page[EventRow]{AsOfSeq: uint64(head.Seq), Now: Time{b.Engine.Now()}, Items: []EventRow{}}
+	err = b.fill(ctx, &page, scan{query: query, filter: &f, size: q.size(), last: from})
+	return page, err
 }
 
-// EventRevision is a new version of the groups or of the policy. The definitions
-// themselves are read at GET /v1/groups and GET /v1/policy.
-type EventRevision struct {
-	Version uint64 `json:"version"`
-	Preset  string `json:"preset,omitempty"`
-	Groups  int    `json:"groups,omitempty"`
-	Aliases int    `json:"aliases,omitempty"`
-	Kept    int    `json:"kept,omitempty" doc:"live cells that kept their group"`
-	Moved   int    `json:"moved,omitempty"`
-	Merged  int    `json:"merged,omitempty"`
+// scan is one page of history to read.
+type scan struct {
+	query  events.Query
+	filter *eventFilter
+	size   int
+	last   cursor
 }
 
-// EventImport is what another system said about a cell.
-type EventImport struct {
-	CoolUntil   Time   `json:"cool_until"`
-	Suspended   bool   `json:"suspended"`
-	SuspendedAt Time   `json:"suspended_at"`
-	Original    string `json:"original"`
+// fill reads a page.
+func (b *Backend) fill(ctx context.Context, page *Page[EventRow], s scan) error {
+	looked := 0
+	if s.query.After+1 >= s.query.Before {
+		return nil
+	}
+	for r, err := range b.Engine.History(ctx, s.query) {
+		if err != nil {
+			return err
+		}
+		if looked == maxScan || len(page.Items) == s.size {
+			page.NextPageToken = s.last.token()
+			break
+		}
+		looked++
+		s.last.Seq = uint64(r.Seq)
+		if s.filter.matches(r) {
+			page.Items = append(page.Items, NewEventRow(r, b.Identities))
+		}
+	}
+	return nil
+}
+
+// window turns the times of a query into seqs: records are ordered by both. Both
+// ends of the result are exclusive, and Before is set.
+func (b *Backend) window(ctx context.Context, q *eventsQuery, head events.Seq) (events.Query, error) {
+	w := events.Query{Before: head + 1, Newest: q.Order != "asc"}
+	for _, bound := range []struct {
+		name, text string
+		set        func(first events.Seq)
+	}{
+		{"since", q.Since, func(first events.Seq) { w.After = first - 1 }},
+		{"until", q.Until, func(first events.Seq) { w.Before = first }},
+	} {
+		if bound.text == "" {
+			continue
+		}
+		t, err := parseTime(bound.text)
+		if err != nil {
+			return w, invalid("%s: %v", bound.name, err)
+		}
+		first, err := b.firstSince(ctx, t, head)
+		if err != nil {
+			return w, err
+		}
+		bound.set(first)
+	}
+	return w, nil
+}
+
+// firstSince returns the seq of the first record at or after an instant, or the one
+// after head.
+func (b *Backend) firstSince(ctx context.Context, t time.Time, head events.Seq) (events.Seq, error) {
+	lo, hi := events.Seq(1), head+1
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		r, err := b.Engine.Record(ctx, mid)
+		if err != nil {
+			return 0, err
+		}
+		if r.At.Before(t) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
+
+// eventFilter is what GET /v1/events is asked for. Empty fields match everything.
+type eventFilter struct {
+	account, target    string
+	kind               events.Kind
+	actor, correlation string
+}
+
+// matches compares all but the account alone, which the log has matched.
+func (f *eventFilter) matches(r events.Record) bool {
+	return (f.kind == "" || r.Kind() == f.kind) &&
+		(f.actor == "" || r.Actor == f.actor) &&
+		(f.correlation == "" || r.CorrelationID == f.correlation) &&
+		(f.target == "" || f.hits(r))
+}
+
+// hits reports whether a record is about the target, on the account if one is named.
+func (f *eventFilter) hits(r events.Record) bool {
+	e, ok := r.Event.(*events.Expired)
+	if !ok {
+		return targetOf(r.Event) == f.target
+	}
+	return slices.ContainsFunc(e.Cells, func(c events.Cell) bool {
+		return c.Target == f.target && (f.account == "" || c.Account == f.account)
+	})
+}
+
+// targetOf returns the target of the cell that an event is about, empty if it is
+// about none, or about several.
+func targetOf(e events.Event) string {
+	switch e := e.(type) {
+	case *events.LimitObserved:
+		return e.Target
+	case *events.Suspended:
+		return e.Target
+	case *events.Lifted:
+		return e.Target
+	case *events.CooldownCleared:
+		return e.Target
+	case *events.RecheckRequested:
+		return e.Target
+	case *events.Recovered:
+		return e.Target
+	case *events.Imported:
+		return e.Target
+	}
+	return ""
 }

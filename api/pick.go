@@ -1,5 +1,18 @@
 package api
 
+import (
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/router"
+)
+
 // PickRequest asks who may serve a model now.
 type PickRequest struct {
 	Provider string `json:"provider"`
@@ -21,4 +34,100 @@ type PickAnswer struct {
 	// WouldBlock is the status that would have kept the account from being picked,
 	// had the server not been told only to observe.
 	WouldBlock string `json:"would_block,omitempty" enum:"suspended,held,cooling"`
+}
+
+// maxReasons bounds the reasons of a blocked pick.
+const maxReasons = 100
+
+// routeProxies registers what is on every request's path of a proxy: plain handlers
+// of chi, described in the same document.
+func (s *Server) routeProxies(r chi.Router) {
+	r.Post("/v1/pick", s.pick)
+	r.Post("/v1/reports", s.report)
+	r.Post("/v1/classify", s.classify)
+
+	s.documented(huma.Operation{OperationID: "pick", Method: http.MethodPost, Path: "/v1/pick", Summary: "Name the account for a request"},
+		reflect.TypeFor[PickRequest](), reflect.TypeFor[PickAnswer]())
+	blocked := s.jsonResponse("No account can serve it: the code says why, 429 has Retry-After", problemType, reflect.TypeFor[Blocked]())
+	for _, status := range []string{"404", "429", "503"} {
+		s.api.OpenAPI().Paths["/v1/pick"].Post.Responses[status] = blocked
+	}
+	s.documented(huma.Operation{OperationID: "report", Method: http.MethodPost, Path: "/v1/reports", Summary: "Say what the upstream answered"},
+		reflect.TypeFor[ReportRequest](), reflect.TypeFor[ReportAnswer]())
+	s.documented(huma.Operation{OperationID: "classify", Method: http.MethodPost, Path: "/v1/classify", Summary: "Ask what an upstream's answer would mean"},
+		reflect.TypeFor[ClassifyRequest](), reflect.TypeFor[ClassifyAnswer]())
+}
+
+// take reads the body of a plain handler into v.
+func (x *exchange) take(v any, read func([]byte, any) error) *Problem {
+	if p := checkQuery(x.request.URL.RawQuery, nil); p != nil {
+		return p
+	}
+	if p := x.read(); p != nil {
+		return p
+	}
+	if p, ok := errors.AsType[*Problem](read(x.body, v)); ok {
+		return p
+	}
+	return nil
+}
+
+func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r.Context())
+	var q PickRequest
+	if p := x.take(&q, decode); p != nil {
+		x.problem(p)
+		return
+	}
+	b := s.backend.Load()
+	if err := q.check(); err != nil {
+		x.problem(s.problem(r.Context(), b, err))
+		return
+	}
+	lease, err := b.Router.Pick(router.Request{
+		Provider: q.Provider, Model: q.Model, Candidates: q.Candidates, Exclude: q.Exclude, DryRun: q.DryRun,
+	})
+	if none, ok := errors.AsType[*router.BlockedError](err); ok {
+		x.blocked(none)
+		return
+	}
+	if err != nil {
+		x.problem(s.problem(r.Context(), b, err))
+		return
+	}
+	b.stored(r.Context(), lease.Account)
+	x.json(http.StatusOK, "application/json", PickAnswer{
+		Account: lease.Account, Provider: lease.Provider, Model: lease.Model, Target: lease.Target, Lease: lease.String(),
+		WouldBlock: string(lease.WouldBlock),
+	})
+}
+
+// check refuses names that no account can have: a candidate that is not known would
+// be answered as usable.
+func (q *PickRequest) check() error {
+	for _, list := range [][]string{q.Candidates, q.Exclude} {
+		for _, id := range list {
+			if err := projection.CheckID("an account", id); err != nil {
+				return invalid("%v", err)
+			}
+		}
+	}
+	return nil
+}
+
+// blocked answers that no account can serve a request: rule 31.
+func (x *exchange) blocked(e *router.BlockedError) {
+	p := Blocked{Problem: *newProblem(Code(e.Code), e.Error()), Reasons: []BlockedReason{}, Counts: BlockedCounts(e.Counts)}
+	p.EarliestEnd = Time{e.EarliestEnd}
+	for r := range e.Reasons() {
+		if len(p.Reasons) == maxReasons {
+			break
+		}
+		p.Reasons = append(p.Reasons, BlockedReason{Account: r.Account, Target: r.Target, Status: r.Status, Until: Time{r.Until}})
+	}
+	if p.Status == http.StatusTooManyRequests {
+		p.retryAfter = int(e.RetryAfter() / time.Second)
+	}
+	p.headers(x.Header())
+	x.json(p.Status, problemType, p)
 }

@@ -1,8 +1,16 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/router"
+	"github.com/abeyance/abeyance/router/signal"
 )
 
 // Headers maps header names of any case to one value or a list of them.
@@ -108,4 +116,150 @@ type Hint struct {
 	Seconds float64 `json:"seconds"`
 	At      Time    `json:"at" doc:"the instant stated, if it is one"`
 	Lost    string  `json:"lost,omitempty" doc:"why it did not become the deadline"`
+}
+
+func (s *Server) report(_ http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r.Context())
+	var q ReportRequest
+	if p := x.take(&q, decodeUpstream); p != nil {
+		x.problem(p)
+		return
+	}
+	b := s.backend.Load()
+	b.stored(r.Context(), q.Account)
+	lease, err := q.lease()
+	if err == nil {
+		var out router.Outcome
+		if out, err = b.Router.As(x.origin("proxy", "")).Report(r.Context(), lease, q.observation(time.Time{})); err == nil {
+			x.json(http.StatusOK, "application/json", reportAnswer(&out))
+			return
+		}
+	}
+	x.problem(s.problem(r.Context(), b, err))
+}
+
+// decodeUpstream is decodeLoose for take.
+func decodeUpstream(doc []byte, v any) error {
+	if p := decodeLoose(doc, v); p != nil {
+		return p
+	}
+	return nil
+}
+
+// lease is the lease that the report names, or one that only names the account.
+func (q *ReportRequest) lease() (router.Lease, error) {
+	l := router.Lease{}
+	if q.Lease != "" {
+		var err error
+		if l, err = router.ParseLease(q.Lease); err != nil {
+			return l, invalid("%v", err)
+		}
+	}
+	l.Account, l.Provider, l.Model = q.Account, q.Provider, q.Model
+	return l, nil
+}
+
+// observation is the answer as the proxy saw it; at is when it arrived, zero for
+// now.
+func (q *ReportRequest) observation(at time.Time) signal.Observation {
+	return signal.Observation{
+		Provider: q.Provider, Model: q.Model, Operation: events.Operation(q.Operation), Status: q.Status,
+		Header: q.Headers.header(), Body: []byte(q.Body[:min(len(q.Body), signal.MaxBody)]),
+		ObservedAt: at, StartedAt: q.StartedAt.Time, RequestID: q.RequestID,
+	}
+}
+
+func (h Headers) header() http.Header {
+	out := make(http.Header, len(h))
+	for name, values := range h {
+		out[name] = values
+	}
+	return out
+}
+
+func reportAnswer(o *router.Outcome) ReportAnswer {
+	a := ReportAnswer{
+		Class: string(o.Class), Scope: string(o.Scope), Target: o.Target, Effect: string(o.Effect), Why: o.Why,
+		Until: Time{o.Until}, Advice: advice(o.Advice), Repeated: o.Repeated,
+	}
+	if o.Hint != nil {
+		a.Hint = &ReportHint{Source: o.Hint.Source, Raw: o.Hint.Raw, Seconds: o.Hint.Seconds}
+	}
+	if o.Seq > 0 {
+		a.Seq = new(uint64(o.Seq))
+	}
+	return a
+}
+
+func advice(a projection.Advice) Advice {
+	return Advice{Action: string(a.Action), AfterSeconds: a.After.Seconds()}
+}
+
+func (s *Server) classify(_ http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r.Context())
+	var q ClassifyRequest
+	if p := x.take(&q, decodeUpstream); p != nil {
+		x.problem(p)
+		return
+	}
+	b := s.backend.Load()
+	a, err := b.classify(r.Context(), &q)
+	if err != nil {
+		x.problem(s.problem(r.Context(), b, err))
+		return
+	}
+	x.json(http.StatusOK, "application/json", a)
+}
+
+// classify says what an answer means, and, where the provider is named, what the
+// policy would do about it now.
+func (b *Backend) classify(ctx context.Context, q *ClassifyRequest) (ClassifyAnswer, error) {
+	o := q.observation(q.ObservedAt.Time)
+	o.RequestID = "" // a question is no observation: it is never a repeated one
+	a := classified(signal.Classify(o), q.ObservedAt.Time)
+	a.ID = q.ID
+	if q.Provider == "" {
+		return a, nil
+	}
+	lease, err := q.lease()
+	if err != nil {
+		return a, err
+	}
+	if q.Account != "" {
+		b.stored(ctx, q.Account)
+	}
+	out, err := b.Router.Classify(lease, o)
+	if err != nil {
+		return a, err
+	}
+	a.Target, a.Effect, a.Why, a.Until = out.Target, string(out.Effect), out.Why, Time{out.Until}
+	a.Advice = new(advice(out.Advice))
+	return a, nil
+}
+
+// classified is the part of the answer that the observation alone decides.
+func classified(s events.Signal, observed time.Time) ClassifyAnswer {
+	a := ClassifyAnswer{
+		Class: string(s.Class), Scope: string(s.Scope), Rule: s.Rule, Classifier: s.Classifier, Family: s.Family,
+		Window: string(s.Window), Reason: s.Reason, Hints: hints(s.Hints), Evidence: s.Evidence,
+	}
+	if seconds, ok := signal.RetryAfter(s); ok {
+		a.RetryAfterSeconds = &seconds
+	}
+	if at, ok := signal.ResetAt(s, observed); ok {
+		a.ResetAt = Time{at}
+	}
+	return a
+}
+
+func hints(list []events.Hint) []Hint {
+	out := make([]Hint, 0, len(list))
+	for _, h := range list {
+		out = append(out, hint(h))
+	}
+	return out
+}
+
+func hint(h events.Hint) Hint {
+	return Hint{Source: h.Source, Raw: h.Raw, Seconds: h.Seconds, At: Time{h.At}, Lost: h.Lost}
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -58,8 +60,10 @@ type Server struct {
 	backend atomic.Pointer[Backend] // nil: starting
 	router  *chi.Mux
 	api     huma.API
-	openapi []byte
+	openapi []byte // the document, as served
 	metrics *metrics
+
+	registry *prometheus.Registry
 }
 
 // New returns a server that is starting. Errors are about options.
@@ -67,15 +71,27 @@ func New(o Options) (*Server, error) {
 	if o.Tokens == nil {
 		return nil, errors.New("a server needs tokens")
 	}
-	s := &Server{tokens: o.Tokens, logger: o.Logger, access: o.AccessLog, scopes: routeScopes(), origins: http.NewCrossOriginProtection()}
+	s := &Server{
+		tokens: o.Tokens, logger: o.Logger, access: o.AccessLog,
+		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
+	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	return s, nil
+	if s.registry == nil {
+		s.registry = prometheus.NewRegistry()
+	}
+	var err error
+	if s.metrics, err = newMetrics(s.registry); err != nil {
+		return nil, fmt.Errorf("registering the server's metrics: %w", err)
+	}
+	s.route(o.Version)
+	s.openapi, err = json.Marshal(s.api.OpenAPI())
+	return s, err
 }
 
 // Ready gives the server what it works on.
 func (s *Server) Ready(b Backend) { s.backend.Store(&b) }
 
 // Handler returns the whole surface.
-func (s *Server) Handler() http.Handler { return s.router }
+func (s *Server) Handler() http.Handler { return s }

@@ -1,5 +1,15 @@
 package api
 
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
 // SummaryAnswer is the pool at a glance.
 type SummaryAnswer struct {
 	AsOfSeq uint64     `json:"as_of_seq"`
@@ -76,4 +86,144 @@ type VerifyAnswer struct {
 	Head    HeadAnswer `json:"head" doc:"as far as the log was verified"`
 	Problem string     `json:"problem,omitempty" doc:"what is wrong"`
 	BadSeq  uint64     `json:"bad_seq,omitempty" doc:"the first record that is not what was written"`
+}
+
+// Bounds of the summary.
+const (
+	maxSummaryBlocks = 100
+	// longByHand is how long a suspension without an end runs before it is shown: it
+	// may have been forgotten.
+	longByHand = 24 * time.Hour
+)
+
+func summary(_ context.Context, b *Backend, _ *struct{}) (SummaryAnswer, error) {
+	v := b.Engine.View()
+	now := b.Engine.Now().UTC()
+	a := SummaryAnswer{
+		AsOfSeq: uint64(v.State.Head().Seq), Now: Time{now}, Head: b.head(v.State.Head()), ObserveOnly: v.ObserveOnly,
+		GroupsVersion: v.State.Groups().Version, PolicyVersion: v.State.Policy().Version,
+		Held: []SummaryBlock{}, ByHand: []SummaryBlock{},
+	}
+	select {
+	case <-b.Engine.Done():
+		a.Degraded = true
+	default:
+	}
+	if j := b.Engine.ClockJump(); j != nil {
+		a.ClockJump = &ClockJump{At: Time{j.At}, Seconds: j.By.Seconds(), Count: j.Count}
+	}
+	t := tally{backend: b, view: view{v.State, now}, out: &a, rows: map[string][]GroupSummary{}}
+	for account := range v.State.Accounts("") {
+		t.account(account)
+	}
+	a.Groups = t.groups()
+	return a, nil
+}
+
+// tally adds up a summary in one pass over the pool.
+type tally struct {
+	backend *Backend
+	view
+	out *SummaryAnswer
+	// rows :: provider → one row per enabled group, in their order
+	rows map[string][]GroupSummary
+}
+
+func (t *tally) account(a *projection.Account) {
+	counts := &t.out.Accounts
+	counts.Total++
+	if a.Spec.Disabled {
+		counts.Disabled++
+	}
+	if a.Spec.Origin == events.OriginObserved {
+		counts.Observed++
+	} else {
+		t.serves(a)
+	}
+	for i := range a.Cells {
+		t.cell(a, &a.Cells[i])
+	}
+}
+
+// serves counts a configured account for each group of its provider.
+func (t *tally) serves(a *projection.Account) {
+	groups := t.state.Groups().Of(a.Spec.Provider)
+	rows := t.rows[a.Spec.Provider]
+	if rows == nil {
+		for i := range groups {
+			rows = append(rows, GroupSummary{Provider: a.Spec.Provider, Group: groups[i].ID, Label: groups[i].Label})
+		}
+		t.rows[a.Spec.Provider] = rows
+	}
+	for i := range rows {
+		rows[i].count(a, t.now)
+	}
+}
+
+// count adds an account to a group's row.
+func (g *GroupSummary) count(a *projection.Account, now time.Time) {
+	g.Total++
+	r := &projection.Resolution{Provider: a.Spec.Provider, Group: g.Group, Target: g.Group}
+	c := a.Blocking(r, now)
+	switch {
+	case a.Spec.Disabled:
+		g.Disabled++
+		return
+	case c == nil:
+		g.Usable++
+		return
+	}
+	switch c.Status(now) {
+	case projection.StatusSuspended:
+		g.Suspended++
+	case projection.StatusHeld:
+		g.Held++
+	case projection.StatusCooling:
+		g.Cooling++
+	}
+	if at, never := a.Returns(r, now); !never && (g.FirstBack.IsZero() || at.Before(g.FirstBack.Time)) {
+		g.FirstBack = Time{at}
+	}
+}
+
+// cell notes the blocks that a human should look at.
+func (t *tally) cell(a *projection.Account, c *projection.Cell) {
+	_, held, by := c.Live(t.now)
+	name := t.backend.Identities.Given
+	if held != nil {
+		t.out.HeldCount++
+		if len(t.out.Held) < maxSummaryBlocks {
+			t.out.Held = append(t.out.Held, SummaryBlock{
+				Account: name(a.ID), Target: c.Target, Since: Time{held.Since}, Reason: held.Reason, Seq: uint64(held.Started),
+			})
+		}
+	}
+	if by != nil && by.Until.IsZero() && t.now.Sub(by.Since) > longByHand {
+		t.out.ByHandCount++
+		if len(t.out.ByHand) < maxSummaryBlocks {
+			t.out.ByHand = append(t.out.ByHand, SummaryBlock{
+				Account: name(a.ID), Target: c.Target, Since: Time{by.Since}, Reason: by.Reason, By: by.By, Seq: uint64(by.Seq),
+			})
+		}
+	}
+}
+
+func (t *tally) groups() []GroupSummary {
+	out := []GroupSummary{}
+	for _, provider := range slices.Sorted(maps.Keys(t.rows)) {
+		out = append(out, t.rows[provider]...)
+	}
+	return out
+}
+
+func head(_ context.Context, b *Backend, _ *struct{}) (HeadAnswer, error) {
+	return b.head(b.Engine.State().Head()), nil
+}
+
+func (b *Backend) head(h events.Head) HeadAnswer {
+	a := HeadAnswer{LogID: h.Log, Seq: uint64(h.Seq), Hash: h.Hash.String(), At: Time{h.At}}
+	if b.Bytes != nil {
+		a.Bytes = b.Bytes()
+	}
+	return a
 }

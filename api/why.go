@@ -1,5 +1,12 @@
 package api
 
+import (
+	"context"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
 // WhyAnswer says why a cell, or the cells behind one question, are as they are.
 type WhyAnswer struct {
 	AsOfSeq  uint64 `json:"as_of_seq"`
@@ -40,4 +47,72 @@ type WhyEnding struct {
 	Block string `json:"block" enum:"suspended,held,cooling"`
 	At    Time   `json:"at" doc:"when it ends by itself"`
 	How   string `json:"how"`
+}
+
+type whyQuery struct {
+	Account  string `query:"account"`
+	Target   string `query:"target" doc:"with account: one cell; without: all that were touched"`
+	Provider string `query:"provider" doc:"with model: every account that could serve it"`
+	Model    string `query:"model"`
+	At       string `query:"at" doc:"the past: RFC 3339, or seq:N"`
+}
+
+// maxWhyCells bounds the cells that one answer explains.
+const maxWhyCells = 100
+
+func why(ctx context.Context, b *Backend, q *whyQuery) (WhyAnswer, error) {
+	if (q.Account == "") == (q.Provider == "" && q.Model == "") || q.Account == "" && q.Target != "" {
+		return WhyAnswer{}, invalid("ask about an account (and a target), or about a provider and a model")
+	}
+	v, err := b.viewAt(ctx, q.At)
+	if err != nil {
+		return WhyAnswer{}, err
+	}
+	question := projection.Question{Target: q.Target, Provider: q.Provider, Model: q.Model}
+	if q.Account != "" {
+		question.Account = b.stored(ctx, q.Account)
+	}
+	x, err := projection.Explain(v.state, question, v.now, func(seq events.Seq) (events.Record, error) {
+		return b.Engine.Record(ctx, seq)
+	})
+	if err != nil {
+		return WhyAnswer{}, err
+	}
+	a := WhyAnswer{
+		AsOfSeq: uint64(v.state.Head().Seq), Now: Time{v.now}, Sentence: b.show(x.Sentence), Status: string(x.Status),
+		Account: b.Identities.Given(x.Account), Provider: x.Provider, Target: x.Target, Cells: []WhyCell{},
+		CellCount: len(x.Cells), GroupsVersion: x.GroupsVersion, PolicyVersion: x.PolicyVersion,
+	}
+	for i := range x.Cells[:min(len(x.Cells), maxWhyCells)] {
+		a.Cells = append(a.Cells, b.whyCell(&x.Cells[i]))
+	}
+	return a, nil
+}
+
+func (b *Backend) whyCell(x *projection.CellExplanation) WhyCell {
+	c := WhyCell{
+		Account: b.Identities.Given(x.Account), Target: x.Target, Status: string(x.Status), Sentence: b.show(x.Sentence),
+		Causes: []EventRow{}, Ends: []WhyEnding{},
+	}
+	for _, cause := range x.Causes {
+		c.Causes = append(c.Causes, NewEventRow(cause.Record, b.Identities))
+		if e, ok := cause.Record.Event.(*events.LimitObserved); ok {
+			c.decidedBy(e)
+		}
+	}
+	for _, end := range x.Ends {
+		c.Ends = append(c.Ends, WhyEnding{Block: string(end.Block), At: Time{end.At}, How: end.How})
+	}
+	return c
+}
+
+// decidedBy fills in what an answer of an upstream decided. The causes come in
+// order, so the last one that moved the block stays.
+func (c *WhyCell) decidedBy(e *events.LimitObserved) {
+	if c.Rule != "" && (e.Effect == events.EffectKept || e.Effect == events.EffectNone) {
+		return
+	}
+	row := limitData(e)
+	c.Rule, c.Evidence, c.Hint, c.Lost, c.Clamp = e.Signal.Rule, row.Evidence, row.Hint, row.Lost, row.Clamp
+	c.GroupsVersion, c.PolicyVersion = e.GroupsVersion, e.PolicyVersion
 }

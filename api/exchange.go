@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// maxBody bounds request bodies.
+const maxBody = 1 << 20
+
+// exchange is one request under way: what the layers and the handlers tell each
+// other. It is the ResponseWriter of the inner layers.
+type exchange struct {
+	http.ResponseWriter
+	began   time.Time
+	request *http.Request
+	status  int    // of the answer; 0: not begun
+	bytes   int64  // of the answer
+	route   string // "METHOD pattern"; empty: none matched
+	token   *token // who asks; nil: nobody
+	account string // the stored id that the request is about
+	body    []byte // of the request, once it is read
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 {
+		x.status = status
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter. The server's write deadline counts from the
+// request; an answer that took long to compute gets its time anew.
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	if time.Since(x.began) > time.Second {
+		// A writer without deadlines, as in tests, has nothing to extend.
+		_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
+	n, err := x.ResponseWriter.Write(p)
+	x.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, began: time.Now()}
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.request = r
+	protect(w.Header())
+	defer s.finish(x)
+	switch err := s.origins.Check(r); {
+	case s.backend.Load() == nil && r.URL.Path != "/healthz":
+		x.problem(starting())
+	case err != nil:
+		x.problem(newProblem(CodeCrossOrigin, "a browser sent this from another site"))
+	default:
+		s.router.ServeHTTP(x, r)
+	}
+}
+
+// protect sets the headers that keep answers out of browsers' hands. There are no
+// CORS headers: no page of another origin may read anything.
+func protect(h http.Header) {
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
+	h["Referrer-Policy"] = []string{"no-referrer"}
+}
+
+func starting() *Problem {
+	p := newProblem(CodeStarting, "the log is being read; try again in a second")
+	p.retryAfter = 1
+	return p
+}
+
+// finish ends a request: it turns a panic into an answer, counts and logs.
+func (s *Server) finish(x *exchange) {
+	if v := recover(); v != nil {
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		s.logger.Error("a handler panicked", "route", x.route, "panic", v, "stack", string(debug.Stack()))
+		if x.status != 0 {
+			panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+		}
+		x.problem(newProblem(CodeInternal, "the server failed; its log says why"))
+	}
+	took := time.Since(x.began)
+	s.metrics.count(x.route, x.status, took)
+	if s.access {
+		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", x.attrs(took)...)
+	}
+}
+
+// attrs describes the request without its URL, which may hold an e-mail address.
+func (x *exchange) attrs(took time.Duration) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("route", x.route), slog.Int("status", x.status), slog.Int64("bytes", x.bytes),
+		slog.Duration("took", took), slog.String("peer", x.request.RemoteAddr),
+	}
+	if x.token != nil {
+		attrs = append(attrs, slog.String("token", x.token.Name))
+	}
+	if x.account != "" {
+		attrs = append(attrs, slog.String("account", x.account))
+	}
+	return attrs
+}
+
+// read reads the request's body into x.body.
+func (x *exchange) read() *Problem {
+	r := x.request
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err != nil || media != "application/json":
+		return newProblem(CodeMediaType, "send the body with Content-Type: application/json")
+	case r.Header.Get("Content-Encoding") != "":
+		return newProblem(CodeMediaType, "send the body without Content-Encoding")
+	case r.ContentLength > maxBody:
+		return tooLarge()
+	}
+	x.body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return newProblem(CodeTimeout, "the body did not arrive in time")
+	case err != nil:
+		return newProblem(CodeInvalidBody, "the body could not be read")
+	case len(x.body) > maxBody:
+		return tooLarge()
+	}
+	return nil
+}
+
+func tooLarge() *Problem {
+	return newProblem(CodeBodyTooLarge, "the body is over 1 MiB")
+}
+
+// problem answers with a problem.
+func (x *exchange) problem(p *Problem) {
+	p.headers(x.Header())
+	x.json(p.Status, problemType, p)
+}
+
+// json answers with a value.
+func (x *exchange) json(status int, contentType string, v any) {
+	x.Header()["Content-Type"] = []string{contentType}
+	x.WriteHeader(status)
+	// An error is the connection's: nobody is left to tell.
+	_ = encode(x, v)
+}
+
+// origin is where a command of this request comes from.
+func (x *exchange) origin(role, onBehalfOf string) events.Origin {
+	o := events.Origin{Actor: role + ":" + x.token.Name, OnBehalfOf: onBehalfOf, Via: events.ViaHTTP}
+	switch via := events.Via(strings.ToLower(x.request.Header.Get("X-Abeyance-Via"))); via {
+	case events.ViaCLI, events.ViaUI:
+		o.Via = via
+	}
+	if key := x.request.Header.Get("Idempotency-Key"); key != "" {
+		o.IdempotencyKey = key
+		h := sha256.New()
+		_, _ = io.WriteString(h, x.request.Method+" "+x.request.URL.RequestURI()+"\n")
+		_, _ = h.Write(x.body)
+		h.Sum(o.RequestHash[:0])
+	}
+	return o
+}

@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/abeyance/abeyance/projection"
+)
+
+// route registers every route. All of them stand behind the guard.
+func (s *Server) route(version string) {
+	s.router = chi.NewRouter()
+	s.router.NotFound(s.notFound)
+	s.router.MethodNotAllowed(s.methodNotAllowed)
+	guarded := s.router.With(s.guard)
+	s.api = humachi.New(guarded.With(s.buffer), apiConfig(version))
+	s.api.UseMiddleware(knownParameters)
+
+	s.routeServing(guarded)
+	s.routeProxies(guarded)
+	s.routeCells()
+	s.routeActions()
+	s.routeAccounts()
+	s.routeDefinitions()
+	s.routeEvents()
+	s.routeTokens()
+	tidy(s.api.OpenAPI())
+}
+
+// apiConfig configures huma for this API alone: strict JSON, our problems, and none
+// of the pages that huma would serve by itself.
+func apiConfig(version string) huma.Config {
+	c := huma.DefaultConfig("Abeyance", version)
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
+	// huma looks a type with a suffix, as application/problem+json, up by its suffix.
+	strict := huma.Format{Marshal: encode, Unmarshal: decode}
+	c.Formats = map[string]huma.Format{"application/json": strict, "json": strict}
+	c.Transformers = []huma.Transformer{transform}
+	c.Info.Description = "Which account of a pool may serve which model, why not, and since when."
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	// A class is the word none or its rules, a bound one duration or one per window.
+	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.ClassConfig](), reflect.TypeFor[ruleSchema]())
+	return c
+}
+
+// ruleSchema describes what projection.ClassConfig reads.
+type ruleSchema struct{}
+
+// Schema implements huma.SchemaProvider.
+func (ruleSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "the word none, or an object with bound, ladder, jitter, after, within and hold; durations are strings such as 90s, 15m or 8d",
+	}
+}
+
+// body is the input of a route that takes nothing but a body.
+type body[T any] struct{ Body T }
+
+// answer is the output of a route.
+type answer[T any] struct{ Body T }
+
+// handle registers a management route on huma. The handler's errors become
+// problems.
+func handle[I, O any](s *Server, op huma.Operation, h func(context.Context, *Backend, *I) (O, error)) {
+	huma.Register(s.api, s.describe(op), func(ctx context.Context, in *I) (*answer[O], error) {
+		b := s.backend.Load() // there is one: before it no request comes this far
+		out, err := h(ctx, b, in)
+		if err != nil {
+			return nil, s.problem(ctx, b, err)
+		}
+		return &answer[O]{out}, nil
+	})
+}
+
+// describe adds what every operation's description shares.
+func (s *Server) describe(op huma.Operation) huma.Operation {
+	op.SkipValidateBody = true // decode refuses what does not fit, and commands check their values
+	op.MaxBodyBytes = -1       // buffer has bounded the body
+	scope := s.scopes[op.Method+" "+op.Path]
+	op.Extensions = map[string]any{"x-abeyance-scope": scope}
+	if scope != scopeOpen {
+		op.Security = []map[string][]string{{"bearer": {string(scope)}}}
+	}
+	op.Responses = map[string]*huma.Response{"default": s.jsonResponse("A problem", problemType, reflect.TypeFor[Problem]())}
+	return op
+}
+
+// jsonResponse describes an answer of a type.
+func (s *Server) jsonResponse(text, media string, t reflect.Type) *huma.Response {
+	schema := s.api.OpenAPI().Components.Schemas.Schema(t, true, "")
+	return &huma.Response{Description: text, Content: map[string]*huma.MediaType{media: {Schema: schema}}}
+}
+
+// documented adds an operation that chi serves without huma.
+func (s *Server) documented(op huma.Operation, in, out reflect.Type) {
+	op = s.describe(op)
+	op.Responses["200"] = s.jsonResponse("OK", "application/json", out)
+	if in != nil {
+		schema := s.api.OpenAPI().Components.Schemas.Schema(in, true, "")
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	}
+	s.api.OpenAPI().AddOperation(&op)
+}
+
+// tidy drops the schemas of huma's own error, which no answer has.
+func tidy(doc *huma.OpenAPI) {
+	schemas := doc.Components.Schemas.Map()
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+}
+
+// knownParameters refuses query parameters that the route does not take, those
+// given twice, and queries that cannot be read: what is ignored would widen the
+// answer.
+func knownParameters(ctx huma.Context, next func(huma.Context)) {
+	where := ctx.URL()
+	if p := checkQuery(where.RawQuery, ctx.Operation().Parameters); p != nil {
+		exchangeOf(ctx.Context()).problem(p)
+		return
+	}
+	next(ctx)
+}
+
+func checkQuery(raw string, known []*huma.Param) *Problem {
+	if raw == "" {
+		return nil
+	}
+	given, err := url.ParseQuery(raw)
+	if err != nil {
+		return newProblem(CodeUnknownParameter, "the query cannot be read")
+	}
+	taken := map[string]bool{}
+	for _, p := range known {
+		if p.In == "query" {
+			taken[p.Name] = true
+		}
+	}
+	for name, values := range given {
+		switch {
+		case !taken[name]:
+			return newProblem(CodeUnknownParameter, "this route takes no such query parameter; GET /openapi.json lists those it takes")
+		case len(values) > 1:
+			return newProblem(CodeUnknownParameter, "the query parameter "+name+" is given more than once")
+		}
+	}
+	return nil
+}
+
+// routeServing registers what is about the server itself.
+func (s *Server) routeServing(r chi.Router) {
+	r.Get("/healthz", func(w http.ResponseWriter, r *http.Request) {
+		exchangeOf(r.Context()).json(http.StatusOK, "application/json", Health{"ok"})
+	})
+	r.Get("/readyz", s.readyz)
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	r.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(s.openapi)
+	})
+	s.documented(huma.Operation{OperationID: "health", Method: http.MethodGet, Path: "/healthz", Summary: "The process lives"},
+		nil, reflect.TypeFor[Health]())
+	s.documented(huma.Operation{OperationID: "ready", Method: http.MethodGet, Path: "/readyz", Summary: "The log is read and commands are taken"},
+		nil, reflect.TypeFor[Health]())
+}
+
+// Health is the answer of /healthz and /readyz.
+type Health struct {
+	Status string `json:"status" enum:"ok,ready"`
+}
+
+// readyz answers 200 while commands are taken. Before that ServeHTTP answers.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r.Context())
+	select {
+	case <-s.backend.Load().Engine.Done():
+		x.problem(newProblem(CodeStopped, "the engine has stopped"))
+	default:
+		x.json(http.StatusOK, "application/json", Health{"ready"})
+	}
+}

@@ -1,0 +1,68 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// TokenRow is one token. The token itself is shown only once, when it is made.
+type TokenRow struct {
+	Name      string  `json:"name"`
+	Scopes    []Scope `json:"scopes" nullable:"false"`
+	CreatedAt Time    `json:"created_at"`
+}
+
+// TokensAnswer lists the tokens by name.
+type TokensAnswer struct {
+	Items []TokenRow `json:"items" nullable:"false"`
+}
+
+// TokenCreate makes a token.
+type TokenCreate struct {
+	Name   string  `json:"name" doc:"1 to 64 of a-z, 0-9, '.', '_' and '-'; it stands in the log as operator:NAME or proxy:NAME"`
+	Scopes []Scope `json:"scopes" minItems:"1"`
+}
+
+// TokenCreated is the only answer that holds a token.
+type TokenCreated struct {
+	TokenRow
+	Token string `json:"token"`
+}
+
+// routeTokens registers the tokens.
+func (s *Server) routeTokens() {
+	handle(s, huma.Operation{OperationID: "tokens", Method: http.MethodGet, Path: "/v1/tokens", Summary: "Who may call what"}, s.listTokens)
+	handle(s, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/v1/tokens", Summary: "Make a token, shown only now"}, s.createToken)
+	handle(s, huma.Operation{OperationID: "delete-token", Method: http.MethodDelete, Path: "/v1/tokens/{name}", Summary: "End a token at once"}, s.deleteToken)
+}
+
+func (s *Server) listTokens(context.Context, *Backend, *struct{}) (TokensAnswer, error) {
+	return TokensAnswer{s.tokens.List()}, nil
+}
+
+func (s *Server) createToken(ctx context.Context, _ *Backend, in *body[TokenCreate]) (TokenCreated, error) {
+	plain, err := s.tokens.Create(in.Body.Name, in.Body.Scopes)
+	if err != nil {
+		return TokenCreated{}, err
+	}
+	s.logger.InfoContext(ctx, "a token was made", "name", in.Body.Name, "by", exchangeOf(ctx).token.Name)
+	k := s.tokens.find(plain)
+	if k == nil { // deleted in this very moment
+		return TokenCreated{}, ErrUnknownToken
+	}
+	return TokenCreated{k.row(), plain}, nil
+}
+
+type tokenPath struct {
+	Name string `path:"name"`
+}
+
+func (s *Server) deleteToken(ctx context.Context, _ *Backend, in *tokenPath) (TokensAnswer, error) {
+	if err := s.tokens.Delete(in.Name); err != nil {
+		return TokensAnswer{}, err
+	}
+	s.logger.InfoContext(ctx, "a token was deleted", "name", in.Name, "by", exchangeOf(ctx).token.Name)
+	return TokensAnswer{s.tokens.List()}, nil
+}
