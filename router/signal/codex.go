@@ -152,7 +152,7 @@ func (a *answer) codexGroup() string {
 	case strings.Contains(limit, "bengalfox"), strings.Contains(limit, "spark"), strings.Contains(title, "spark"):
 		return "codex-spark"
 	}
-	if ws := a.codexWindows(); a.limitPrefix() == mainLimit && len(ws) > 0 && ws[0].full {
+	if a.limitPrefix() == mainLimit && a.fullWindow() {
 		return "codex-main" // a new name for the limit whose headers are full
 	}
 	rest := strings.Trim(strings.TrimPrefix(limit, "codex"), "-.")
@@ -181,13 +181,19 @@ func codexJudge(a *answer) verdict {
 	if v := a.byCode(); !v.none() {
 		return v
 	}
-	if a.status == 429 && a.says("usage limit") {
+	if a.status == 429 && (a.says("usage limit") || a.fullWindow()) {
 		return a.codexQuota()
 	}
 	if v := a.byText(); !v.none() && v.class != events.ClassQuotaExhausted {
 		return v
 	}
 	return a.promoted(a.byStatus(), events.ScopeGroup)
+}
+
+// fullWindow reports whether the headers show a window that is used up.
+func (a *answer) fullWindow() bool {
+	ws := a.codexWindows()
+	return len(ws) > 0 && ws[0].full
 }
 
 // codexQuota is a spent limit. Its window is that of the headers, else a guess from

@@ -38,6 +38,9 @@ func copilotJudge(a *answer) verdict {
 	case "billing_not_configured":
 		return payment("billing_not_configured")
 	}
+	if code == "" && a.status == 429 && strings.HasPrefix(asciiLower(a.get("X-Ratelimit-Exceeded")), "global") {
+		return a.copilotGlobal()
+	}
 	for _, rule := range [...]func(*answer) verdict{copilotText, githubLimit, copilotAccess} {
 		if v := rule(a); !v.none() {
 			return v

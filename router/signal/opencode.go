@@ -13,8 +13,11 @@ var opencode = family{name: "opencode", hints: generalHints, judge: opencodeJudg
 func opencodeJudge(a *answer) verdict {
 	switch kind := a.problem.kind; {
 	case strings.HasSuffix(kind, "UsageLimitError"): // Free, Go, Subscription
-		limit := asciiLower(a.problem.top.get("metadata").get("limitName").string())
-		return quota("usage_limit", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(limit + " " + a.low))
+		w := windowIn(asciiLower(a.problem.top.get("metadata").get("limitName").string()))
+		if w == events.WindowUnknown {
+			w = windowIn(a.low)
+		}
+		return quota("usage_limit", events.ScopeAccount).because(events.ReasonQuotaNamed).over(w)
 	case kind == "CreditsError", kind == "MonthlyLimitError", kind == "UserLimitError":
 		return payment("credits").over(windowIn(a.low))
 	case kind == "AuthError":

@@ -41,6 +41,8 @@ func openrouterJudge(a *answer) verdict {
 	switch {
 	case a.status == 429 && (strings.Contains(source, "free_tier") || a.says("free-models-per-")):
 		return a.freeTier(source)
+	case a.status == 429 && strings.HasSuffix(asciiLower(a.obs.Model), ":free") && isZeroText(a.get("X-Ratelimit-Remaining")):
+		return a.freeTier("") // only headers
 	case a.status == 429 && a.says("upstream"), strings.Contains(source, "upstream"):
 		return rateLimited("upstream", events.ScopeModel)
 	case a.status == 403 && a.says("moderation", "flagged"):
@@ -57,7 +59,7 @@ func openrouterJudge(a *answer) verdict {
 
 // freeTier is the limit over all free models, per minute or per day.
 func (a *answer) freeTier(source string) verdict {
-	if strings.Contains(source, "daily") || a.says("per-day") {
+	if strings.Contains(source, "daily") || a.says("per-day") || a.longest() > promoteAfter {
 		return quota("free_daily", events.ScopeGroup).because(events.ReasonQuotaNamed).of(freeGroup).over(events.WindowDaily)
 	}
 	return rateLimited("free_minute", events.ScopeGroup).of(freeGroup)

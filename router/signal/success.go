@@ -10,7 +10,7 @@ import (
 const lookAt = 2 << 10
 
 // mayFail reports whether the body of a 2xx answer has the shape of one that can
-// carry an error: a stream, or JSON with the marks of an error or of a business
+// carry an error: a page, a stream, or JSON with the marks of an error or of a business
 // status near one of its ends. It is a filter and allocates nothing; what passes is
 // read properly. Escaped quotes keep text that talks of errors out.
 func mayFail(body []byte) bool {
@@ -25,8 +25,19 @@ func mayFail(body []byte) bool {
 	switch trimmed[0] {
 	case '{', '[':
 		return marked(body[:min(len(body), lookAt)]) || marked(body[max(0, len(body)-lookAt):])
+	case '<':
+		return htmlPrefix(trimmed) // a page of a CDN or of a login, not of an API
 	case 'd', 'e', ':', 'i', 'r':
 		return streamPrefix(trimmed) && markedEvent(body)
+	}
+	return false
+}
+
+func htmlPrefix(b []byte) bool {
+	for _, tag := range [...]string{"<!doctype html", "<html"} {
+		if len(b) >= len(tag) && strings.EqualFold(string(b[:len(tag)]), tag) {
+			return true
+		}
 	}
 	return false
 }

@@ -253,24 +253,51 @@ func (a *answer) byWindow() verdict {
 }
 
 // windowWords are the names of the windows in lower case, the longest window first.
+// The adjectives count only before a word of limits: "monthly plan" is an offer.
 var windowWords = [...]struct {
-	window events.Window
-	words  []string
+	window    events.Window
+	adjective string
+	words     []string
 }{
-	{events.WindowMonthly, []string{"monthly", "per month", "permonth", "per_month", "this month", "billing cycle", "每月", "本月", "月限"}},
-	{events.WindowWeekly, []string{"weekly", "per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
-	{events.WindowDaily, []string{"daily", "per day", "perday", "per_day", "per-day", "/day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
-	{events.WindowFiveHour, []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "5h ", "5 小时", "5小时"}},
+	{events.WindowMonthly, "monthly", []string{"per month", "permonth", "per_month", "this month", "billing cycle", "每月", "本月", "月限"}},
+	{events.WindowWeekly, "weekly", []string{"per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
+	{events.WindowDaily, "daily", []string{"per day", "perday", "per_day", "per-day", "/day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
+	{events.WindowFiveHour, "5h", []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "5 小时", "5小时"}},
 }
 
 // windowIn is the quota window a text in lower case names, the longest if several.
 func windowIn(low string) events.Window {
 	for i := range windowWords {
-		for _, word := range windowWords[i].words {
+		w := &windowWords[i]
+		if limitFollows(low, w.adjective) {
+			return w.window
+		}
+		for _, word := range w.words {
 			if strings.Contains(low, word) {
-				return windowWords[i].window
+				return w.window
 			}
 		}
 	}
 	return events.WindowUnknown
+}
+
+// limitFollows reports whether a word of limits stands close behind the adjective, or
+// nothing at all.
+func limitFollows(low, adjective string) bool {
+	for {
+		_, after, found := strings.Cut(low, adjective)
+		if !found {
+			return false
+		}
+		if after == "" {
+			return true
+		}
+		near := after[:min(len(after), 28)]
+		for _, noun := range [...]string{"limit", "quota", "usage", "cap", "allowance", "request", "token", "credit", "spend"} {
+			if strings.Contains(near, noun) {
+				return true
+			}
+		}
+		low = after
+	}
 }
