@@ -81,7 +81,7 @@ type Cooling struct {
 	Clamped   bool
 	Step      int
 	Provider  string
-	Model     string // the model whose answer started it
+	Model     string // the model whose answer set Until
 }
 
 // Held is an automatic block without a deadline, because a human must act.

@@ -387,9 +387,9 @@ func causeText(r events.Record) string {
 		}
 		return fmt.Sprintf("suspended until %s: %s", clockTime(e.Until), e.Reason)
 	case *events.Lifted:
-		return "suspension lifted " + e.Reason
+		return withReason("suspension lifted", e.Reason)
 	case *events.CooldownCleared:
-		return "cooldown cleared " + e.Reason
+		return withReason("cooldown cleared", e.Reason)
 	case *events.Recovered:
 		return fmt.Sprintf("HTTP %d for %s: served", e.Status, e.Model)
 	case *events.Expired:
@@ -399,9 +399,44 @@ func causeText(r events.Record) string {
 	}
 }
 
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + reason
+}
+
+// sortBlocking puts first what an operator must know: by status, and within one what
+// lasts longest, since the cell that ends first frees nothing alone.
 func sortBlocking(cells []CellExplanation) {
 	rank := func(c CellExplanation) int { return slices.Index(Statuses(), c.Status) }
-	slices.SortStableFunc(cells, func(a, b CellExplanation) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(cells, func(a, b CellExplanation) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), compareEnds(b.Ends, a.Ends))
+	})
+}
+
+// compareEnds compares when the last of some blocks ends; one without an end is the
+// latest.
+func compareEnds(a, b []Ending) int {
+	last := func(ends []Ending) (at time.Time, never bool) {
+		for _, e := range ends {
+			never = never || e.At.IsZero()
+			at = laterOf(at, e.At)
+		}
+		return at, never
+	}
+	at, never := last(a)
+	other, otherNever := last(b)
+	switch {
+	case never && otherNever:
+		return 0
+	case never:
+		return 1
+	case otherNever:
+		return -1
+	default:
+		return at.Compare(other)
+	}
 }
 
 func blocking(cells []CellExplanation) (n int) {
