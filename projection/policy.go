@@ -249,24 +249,49 @@ func (c *PolicyConfig) define() (*events.PolicyDefined, error) {
 	// Providers come before their groups in the sorted keys, so a group's parent is
 	// merged when it is needed.
 	merged := map[string]events.Rules{}
-	for _, key := range sortedKeys(c.Providers) {
-		provider, group, isGroup := strings.Cut(key, "/")
-		match := CanonicalProvider(provider)
-		base, ok := merged[match]
+	keys, err := c.matches()
+	if err != nil {
+		return nil, err
+	}
+	for _, match := range sortedKeys(keys) {
+		provider, _, _ := strings.Cut(match, "/")
+		base, ok := merged[provider]
 		if !ok {
 			base = e.Policy.Default
 		}
-		if isGroup {
-			match += "/" + CanonicalGroup(group)
-		}
-		if merged[match], err = new(c.Providers[key]).over(base); err != nil {
-			return nil, fmt.Errorf("providers.%s: %w", key, err)
+		if merged[match], err = new(c.Providers[keys[match]]).over(base); err != nil {
+			return nil, fmt.Errorf("providers.%s: %w", keys[match], err)
 		}
 	}
 	for _, match := range sortedKeys(merged) {
 		e.Policy.Overrides = append(e.Policy.Overrides, events.Override{Match: match, Rules: merged[match]})
 	}
 	return e, nil
+}
+
+// matches returns the canonical form of each key of Providers, with the key as it
+// is written.
+func (c *PolicyConfig) matches() (map[string]string, error) {
+	keys := map[string]string{}
+	for _, key := range sortedKeys(c.Providers) {
+		provider, group, isGroup := strings.Cut(key, "/")
+		match := CanonicalProvider(provider)
+		if err := checkProvider(match); err != nil {
+			return nil, fmt.Errorf("providers.%s: %w", key, err)
+		}
+		if isGroup {
+			id := CanonicalGroup(group)
+			if !validGroupID(id) {
+				return nil, fmt.Errorf("providers.%s: %q is no group id", key, group)
+			}
+			match += "/" + id
+		}
+		if other, twice := keys[match]; twice {
+			return nil, fmt.Errorf("providers.%s: says the same as providers.%s", key, other)
+		}
+		keys[match] = key
+	}
+	return keys, nil
 }
 
 // over returns base with the configured rules over it.
