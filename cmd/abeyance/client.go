@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/abeyance/abeyance/api"
+)
+
+// requestTimeout bounds one request: long enough for a check of a large log.
+const requestTimeout = 5 * time.Minute
+
+// client talks to one daemon.
+type client struct {
+	base  string // without a slash at its end
+	token string
+	http  *http.Client
+}
+
+// newClient checks the address before a token is sent anywhere.
+func newClient(base, token string) (*client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, usage("--url %q is no address of a daemon: write http://127.0.0.1:8417", base)
+	}
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client{
+		base: strings.TrimSuffix(u.String(), "/"), token: token,
+		http: &http.Client{Timeout: requestTimeout, CheckRedirect: refuse},
+	}, nil
+}
+
+// readToken returns the token in a file.
+func readToken(name string) (string, error) {
+	doc, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("the token file: %w", err)
+	}
+	token := strings.TrimSpace(string(doc))
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("the token file %s does not hold one token", name)
+	}
+	return token, nil
+}
+
+// call is one request.
+type call struct {
+	method string
+	path   string // escaped
+	query  url.Values
+	body   any // nil: none
+}
+
+func get(path string, query url.Values) call {
+	return call{method: http.MethodGet, path: path, query: query}
+}
+
+// do sends a call and decodes the answer into out, unless that is nil. Errors are a
+// *problemError for an answer that is not a success.
+func (c *client) do(ctx context.Context, q call, out any) error {
+	req, err := c.request(ctx, q)
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err // the address is said once
+		}
+		return fmt.Errorf("the daemon at %s does not answer: %w", c.base, err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 300 {
+		return readProblem(res)
+	}
+	if out == nil || res.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		return fmt.Errorf("the answer of %s cannot be read: %w", c.base, err)
+	}
+	return nil
+}
+
+func (c *client) request(ctx context.Context, q call) (*http.Request, error) {
+	var body io.Reader
+	if q.body != nil {
+		doc, err := json.Marshal(q.body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(doc)
+	}
+	address := c.base + q.path
+	if len(q.query) > 0 {
+		address += "?" + q.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, address, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("X-Abeyance-Via", "cli")
+	return req, nil
+}
+
+// readProblem turns an answer into an error. Whatever sent it, there is a message.
+func readProblem(res *http.Response) error {
+	doc, err := io.ReadAll(io.LimitReader(res.Body, maxInput))
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	e := &problemError{body: doc}
+	if json.Unmarshal(doc, &e.Problem) != nil || e.Detail == "" {
+		e.Problem = api.Problem{Detail: fmt.Sprintf("the server answered %s, and not as Abeyance does: is the URL right?", res.Status)}
+	}
+	e.Status = res.StatusCode
+	return e
+}
+
+// accountPath is the path of one account.
+func accountPath(id string) string { return "/v1/accounts/" + url.PathEscape(id) }
+
+// params builds a query from pairs of a name and a value; empty values are left out.
+func params(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+// pages fetches a list page by page until limit items are there; 0: all. The answer
+// is that of the first page with the items of all.
+func pages[T any](ctx context.Context, c *client, q call, limit int) (*api.Page[T], error) {
+	var all *api.Page[T]
+	for {
+		size := 1000
+		if limit > 0 {
+			size = min(size, limit)
+		}
+		q.query.Set("page_size", fmt.Sprint(size))
+		page := new(api.Page[T])
+		if err := c.do(ctx, q, page); err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = page
+		} else {
+			all.Items = append(all.Items, page.Items...)
+			all.NextPageToken = page.NextPageToken
+		}
+		switch {
+		case limit > 0 && len(all.Items) >= limit:
+			all.Items = all.Items[:limit]
+			return all, nil
+		case all.NextPageToken == nil:
+			return all, nil
+		}
+		q.query.Set("page_token", *all.NextPageToken)
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newConfigCommand(env *environment) *cobra.Command {
+	return newParent(&cobra.Command{
+		Use:   "config",
+		Short: "Show and check the daemon's configuration",
+	}, newConfigShowCommand(env), newConfigCheckCommand(env))
+}
+
+func newConfigShowCommand(env *environment) *cobra.Command {
+	var f serveFlags
+	var effective bool
+	cmd := &cobra.Command{
+		Use:   "show [--effective] [--config FILE]",
+		Short: "Print the configuration that serve would run with, and where each value comes from",
+		Long: `Print what is set by a file, the environment or a flag. With --effective every value
+is printed, also the defaults, with its origin. The flags are those of serve.
+
+No daemon is asked. Groups and policy of a log that was changed over the API stay in
+force when the file does not define them: 'abeyance groups' and 'abeyance policy'
+show what a daemon runs with.`,
+		Args: arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := f.resolve(env, cmd)
+			if err != nil {
+				return err
+			}
+			return showConfig(env, s, effective)
+		},
+	}
+	cmd.Flags().BoolVar(&effective, "effective", false, "print defaults too")
+	f.add(cmd.Flags())
+	return cmd
+}
+
+func showConfig(env *environment, s *settings, effective bool) error {
+	all, err := s.effective()
+	if err != nil {
+		return err
+	}
+	rows := []effectiveRow{}
+	for _, r := range all {
+		if effective || r.Origin != originDefault {
+			rows = append(rows, r)
+		}
+	}
+	return listing[effectiveRow]{
+		answer: rows, items: rows, empty: "everything has its default; --effective prints it",
+		columns: []column[effectiveRow]{
+			{"KEY", func(r effectiveRow) string { return r.Key }},
+			{"VALUE", func(r effectiveRow) string { return r.Value }},
+			{"ORIGIN", func(r effectiveRow) string { return r.Origin }},
+		},
+	}.print(env)
+}
+
+func newConfigCheckCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a configuration file without starting anything",
+		Long:  "Read a configuration file as serve would, and name every mistake with its line.",
+		Args:  arguments(1, 1, "one FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := loadConfig(args[0])
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			env.say("%s is right: %s", args[0], describeConfig(p))
+			return nil
+		},
+	}
+}
+
+func describeConfig(p *parsedConfig) string {
+	groups := "the groups of the log or the defaults"
+	if c := p.file.groups(); c != nil {
+		groups = fmt.Sprintf("%d groups of its own", len(c.Groups))
+	}
+	policy := "the policy of the log or the default"
+	if p.file.Policy != nil {
+		policy = "a policy of its own"
+	}
+	return fmt.Sprintf("%d accounts, %s, %s", len(p.file.Accounts), groups, policy)
+}

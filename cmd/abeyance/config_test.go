@@ -1,0 +1,193 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+const examplePath = "../../abeyance.example.yaml"
+
+// effectiveOf runs config show --effective as the command does, without origins.
+func effectiveOf(t *testing.T, args ...string) []effectiveRow {
+	t.Helper()
+	var rows []effectiveRow
+	out := runOK(t, append([]string{"config", "show", "--effective", "-o", "json"}, args...)...)
+	decode(t, out, &rows)
+	return rows
+}
+
+func TestExampleFileHoldsOnlyDefaults(t *testing.T) {
+	values := func(rows []effectiveRow) map[string]string {
+		m := map[string]string{}
+		for _, r := range rows {
+			m[r.Key] = r.Value
+		}
+		return m
+	}
+	if diff := cmp.Diff(values(effectiveOf(t)), values(effectiveOf(t, "--config", examplePath))); diff != "" {
+		t.Errorf("the example differs from the defaults (-default +example):\n%s", diff)
+	}
+	// The tables above are ours; the definitions themselves must be equal too.
+	p, err := loadConfig(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := defined[*events.PolicyDefined](&projection.DefinePolicy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := defined[*events.PolicyDefined](&projection.DefinePolicy{Config: *p.file.Policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(was.Policy, is.Policy); diff != "" {
+		t.Errorf("policy (-default +example):\n%s", diff)
+	}
+	groups, err := defined[*events.GroupsDefined](&projection.DefineGroups{Config: *p.file.groups()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, err := defined[*events.GroupsDefined](&projection.DefineGroups{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(none.Groups, groups.Groups); diff != "" {
+		t.Errorf("groups (-default +example):\n%s", diff)
+	}
+}
+
+// Every value that a file can state must be in the example, with its line as origin.
+func TestExampleFileNamesEveryKey(t *testing.T) {
+	for _, r := range effectiveOf(t, "--config", examplePath) {
+		if r.Origin == originDefault && !strings.HasPrefix(r.Key, "groups.") {
+			t.Errorf("%s is not in %s", r.Key, examplePath)
+		}
+	}
+}
+
+// The commented examples must be right too: uncommented they pass the check.
+func TestExampleFileCommentsAreRight(t *testing.T) {
+	doc, err := os.ReadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range []struct{ key, comment, empty string }{
+		{"accounts", "# accounts:\n", "accounts: []\n"},
+		{"groups", "# groups:\n", "groups: []\n"},
+		{"aliases", "# aliases:\n", "aliases: {}\n"},
+	} {
+		text := string(doc)
+		at := strings.Index(text, block.comment)
+		end := strings.Index(text, block.empty)
+		if at < 0 || end < at {
+			t.Fatalf("no commented example of %s before its default", block.key)
+		}
+		example := strings.ReplaceAll("\n"+text[at:end], "\n# ", "\n")
+		whole := text[:at] + example[1:] + text[end+len(block.empty):]
+		p, err := parseConfig("example", []byte(whole))
+		if err != nil {
+			t.Errorf("the commented %s: %v", block.key, err)
+			continue
+		}
+		if len(p.file.Accounts)+len(p.file.Aliases)+len(*orEmpty(p.file.Groups)) == 0 {
+			t.Errorf("the commented %s were not read", block.key)
+		}
+	}
+}
+
+func orEmpty(g *[]projection.GroupConfig) *[]projection.GroupConfig {
+	if g == nil {
+		return &[]projection.GroupConfig{}
+	}
+	return g
+}
+
+func TestConfigMistakesHaveLines(t *testing.T) {
+	for _, c := range []struct{ name, doc, want string }{
+		{"unknown key", "listen: x\nlisen: y\n", `f:2: unknown key "lisen"`},
+		{"unknown key below", "log:\n  fromat: json\n", `f:2: unknown key "fromat"`},
+		{"unknown key of a rule", "policy:\n  capacity:\n    bond: 5m\n", `f:3: unknown key "bond"`},
+		{"wrong type", "listen:\n  - a\n", `f:2: cannot read a seq into string`},
+		{"duplicate", "listen: a\nlisten: b\n", `f:2: mapping key "listen" already defined at line 1`},
+		{"bad duration", "policy:\n  auth:\n    within: soon\n", `f:3: "soon" is no duration`},
+		{"not YAML", "a: [\n", "f:"},
+		{"two documents", "listen: a\n---\nlisten: b\n", "f: expected single document"},
+		{"log format", "log:\n  access: true\n  format: xml\n", `f:3: log.format: "xml" is neither text nor json`},
+		{"half of TLS", "listen: a\ntls:\n  cert: c.pem\n", "f:2: tls: cert and key belong together"},
+		{"account without provider", "accounts:\n  - {id: a, provider: codex}\n  - id: b\n", "f:3: accounts.1: the provider is empty"},
+		{"account twice", "accounts:\n  - {id: a, provider: codex}\n  - {id: a, provider: codex}\n", `f:3: accounts.1: the account "a" is given twice`},
+		{"account weight", "accounts:\n  - id: a\n    provider: codex\n    weight: 99\n", "f:2: accounts.0: weight 99 is not within 1 and 16"},
+		{"bootstrap", "bootstrap: all\n", `f:1: bootstrap: bootstrap "all" is not one of`},
+		{"second group", "groups:\n  - id: claude\n  - id: mine\n    providers: [codex]\n", "f:3: groups.1: groups[1] \"mine\": patterns is empty"},
+		{"group twice", "groups:\n  - id: claude\n  - id: claude_45\n", "f:3: groups.1:"},
+		{"alias", "aliases:\n  codex: {a: b}\n  claude: {a: ''}\n", "f:3: aliases.claude:"},
+		{"policy ladder", "policy:\n  payment:\n    ladder: [2h, 1h]\n", "f:2: policy.payment: payment: ladder:"},
+		{"policy poison", "policy:\n  capacity: none\n  poison: {accounts: 1}\n", "f:3: policy.poison: poison: accounts 1"},
+		{"policy provider", "policy:\n  providers:\n    codex:\n      auth: {after: 200}\n", "f:4: policy.providers.codex.auth:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parseConfig("f", []byte(c.doc))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got  %s\nwant %s...", err, c.want)
+			}
+		})
+	}
+}
+
+func TestConfigNamesEveryMistakeAtOnce(t *testing.T) {
+	_, err := parseConfig("f", []byte("log: {format: xml}\naccounts:\n  - id: a\nbootstrap: all\n"))
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("want three lines, got:\n%v", err)
+	}
+}
+
+func TestEmptyConfigIsRight(t *testing.T) {
+	for _, doc := range []string{"", "\n", "# nothing\n\n  # more\n"} {
+		if _, err := parseConfig("f", []byte(doc)); err != nil {
+			t.Errorf("%q: %v", doc, err)
+		}
+	}
+}
+
+func TestEffectiveNamesOrigins(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	doc := "data_dir: /from/file\nlisten: 127.0.0.1:1\nobserve_only: true\npolicy:\n  capacity: {bound: 7m}\n  overloaded: none\n  providers:\n    codex:\n      auth: {after: 3}\n"
+	if err := os.WriteFile(name, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	origins := map[string]effectiveRow{}
+	args := []string{"config", "show", "--effective", "-o", "json", "--config", name, "--listen", "127.0.0.1:2"}
+	code, out, errs := runWith(t, map[string]string{envDataDir: "/from/env"}, "", args...)
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	var rows []effectiveRow
+	decode(t, out, &rows)
+	for _, r := range rows {
+		origins[r.Key] = r
+	}
+	for key, want := range map[string]effectiveRow{
+		"listen":                            {"listen", "127.0.0.1:2", "flag --listen"},
+		"data_dir":                          {"data_dir", "/from/env", "environment"},
+		"observe_only":                      {"observe_only", "true", name + ":3"},
+		"log.format":                        {"log.format", "text", originDefault},
+		"policy.capacity.bound.5h":          {"policy.capacity.bound.5h", "7m", name + ":5"},
+		"policy.capacity.jitter":            {"policy.capacity.jitter", "1s", originDefault},
+		"policy.overloaded":                 {"policy.overloaded", "none", name + ":6"},
+		"policy.providers.codex.auth.after": {"policy.providers.codex.auth.after", "3", name + ":9"},
+	} {
+		if diff := cmp.Diff(want, origins[key]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", key, diff)
+		}
+	}
+}

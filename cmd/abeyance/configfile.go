@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// configFile is what the daemon's configuration file may say. abeyance.example.yaml
+// shows every key with its default.
+type configFile struct {
+	Listen      *string         `yaml:"listen"`
+	DataDir     *string         `yaml:"data_dir"`
+	ObserveOnly *bool           `yaml:"observe_only"`
+	TLS         *tlsConfig      `yaml:"tls"`
+	Log         *logConfig      `yaml:"log"`
+	Accounts    []accountConfig `yaml:"accounts"`
+	// Bootstrap, Groups and Aliases are the fields of projection.GroupsConfig.
+	Bootstrap *string                      `yaml:"bootstrap"`
+	Groups    *[]projection.GroupConfig    `yaml:"groups"`
+	Aliases   map[string]map[string]string `yaml:"aliases"`
+	Policy    *projection.PolicyConfig     `yaml:"policy"`
+}
+
+type tlsConfig struct {
+	Cert *string `yaml:"cert"`
+	Key  *string `yaml:"key"`
+}
+
+type logConfig struct {
+	Format *string `yaml:"format"`
+	Access *bool   `yaml:"access"`
+}
+
+// accountConfig is one account of the pool. What is omitted has its default; a
+// weight of 0 means 1.
+type accountConfig struct {
+	ID                string `yaml:"id"`
+	Provider          string `yaml:"provider"`
+	Priority          int    `yaml:"priority"`
+	Weight            int    `yaml:"weight"`
+	Disabled          bool   `yaml:"disabled"`
+	DisableCooling    bool   `yaml:"disable_cooling"`
+	CredentialVersion string `yaml:"credential_version"`
+}
+
+// put returns the command that puts the account into the pool under a stored id.
+func (a accountConfig) put(stored string) projection.PutAccount {
+	return projection.PutAccount{ID: stored, Spec: events.AccountSpec{
+		Provider: a.Provider, Priority: a.Priority, Weight: a.Weight, Disabled: a.Disabled,
+		DisableCooling: a.DisableCooling, CredentialVersion: a.CredentialVersion,
+	}}
+}
+
+// groups returns the definitions of the file, or nil if it has none.
+func (f *configFile) groups() *projection.GroupsConfig {
+	if f.Bootstrap == nil && f.Groups == nil && f.Aliases == nil {
+		return nil
+	}
+	c := &projection.GroupsConfig{Aliases: f.Aliases}
+	if f.Bootstrap != nil {
+		c.Bootstrap = *f.Bootstrap
+	}
+	if f.Groups != nil {
+		c.Groups = *f.Groups
+	}
+	return c
+}
+
+// parsedConfig is a configuration file that was read: its values and where they
+// stand. The zero value is a file that says nothing.
+type parsedConfig struct {
+	name string
+	file configFile
+	root *yaml.Node // nil: an empty document
+}
+
+// configError is a mistake in a configuration file, with its line if it is known.
+type configError struct {
+	file    string
+	line    int // 0: unknown
+	message string
+}
+
+func (e *configError) Error() string {
+	if e.line == 0 {
+		return fmt.Sprintf("%s: %s", e.file, e.message)
+	}
+	return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.message)
+}
+
+// loadConfig reads and checks a file. The error is the *configError of every
+// mistake found, joined.
+func loadConfig(name string) (*parsedConfig, error) {
+	doc, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(name, doc)
+}
+
+func parseConfig(name string, doc []byte) (*parsedConfig, error) {
+	p := &parsedConfig{name: name}
+	if isBlank(doc) {
+		return p, nil
+	}
+	p.root = new(yaml.Node)
+	if err := yaml.Load(doc, p.root); err != nil {
+		return nil, p.mistakes(err)
+	}
+	if err := yaml.Load(doc, &p.file, yaml.WithKnownFields()); err != nil {
+		return nil, p.mistakes(err)
+	}
+	return p, p.check()
+}
+
+// isBlank reports whether a document holds only comments, which YAML calls no
+// document.
+func isBlank(doc []byte) bool {
+	for line := range bytes.Lines(doc) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// mistakes turns the decoder's errors into ours.
+func (p *parsedConfig) mistakes(err error) error {
+	var list []error
+	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
+		for _, e := range many.Errors {
+			list = append(list, &configError{p.name, e.Mark.Line, yamlMessage(e.Message)})
+		}
+		return errors.Join(list...)
+	}
+	if one, ok := errors.AsType[*yaml.LoadError](err); ok {
+		return &configError{p.name, one.Mark.Line, yamlMessage(one.Message)}
+	}
+	return &configError{file: p.name, message: err.Error()}
+}
+
+// yamlMessage words the decoder's message for people who never saw our types.
+func yamlMessage(m string) string {
+	m = strings.TrimPrefix(m, "yaml: ")
+	if field, rest, ok := strings.Cut(strings.TrimPrefix(m, "field "), " not found in type "); ok && rest != "" {
+		return fmt.Sprintf("unknown key %q", field)
+	}
+	return strings.ReplaceAll(m, "cannot construct !!", "cannot read a ")
+}
+
+// at returns the line of a path such as policy.capacity.bound, or of the nearest
+// thing above it; 0 if there is none. Elements of lists are named by their index.
+func (p *parsedConfig) at(path ...string) int {
+	n, _ := p.find(path...)
+	if n == nil {
+		return 0
+	}
+	return n.Line
+}
+
+// find returns the node at a path and how many of its elements were found.
+func (p *parsedConfig) find(path ...string) (*yaml.Node, int) {
+	if p.root == nil || len(p.root.Content) == 0 {
+		return nil, 0
+	}
+	n := p.root.Content[0]
+	for i, name := range path {
+		next := child(n, name)
+		if next == nil {
+			return n, i
+		}
+		n = next
+	}
+	return n, len(path)
+}
+
+// child returns what a node holds under a name or an index, or nil.
+func child(n *yaml.Node, name string) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch n.Kind {
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(name); err == nil && i < len(n.Content) {
+			return n.Content[i]
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == name {
+				// The key's line: a value may begin on the next one.
+				v := *n.Content[i+1]
+				v.Line = n.Content[i].Line
+				return &v
+			}
+		}
+	}
+	return nil
+}
+
+// check finds mistakes that the form does not show.
+func (p *parsedConfig) check() error {
+	var errs []error
+	fail := func(err error, path ...string) {
+		if err != nil {
+			errs = append(errs, &configError{p.name, p.at(path...), strings.Join(path, ".") + ": " + err.Error()})
+		}
+	}
+	f := &p.file
+	if f.Log != nil && f.Log.Format != nil {
+		fail(checkLogFormat(*f.Log.Format), "log", "format")
+	}
+	if t := f.TLS; t != nil && (t.Cert == nil || *t.Cert == "") != (t.Key == nil || *t.Key == "") {
+		fail(errors.New("cert and key belong together"), "tls")
+	}
+	if i, err := p.checkAccounts(); err != nil {
+		fail(err, "accounts", strconv.Itoa(i))
+	}
+	if c := f.groups(); c != nil {
+		err := tryOn(projection.NewState(), &projection.DefineGroups{Config: *c})
+		fail(err, blameGroups(c)...)
+	}
+	if f.Policy != nil {
+		err := tryOn(projection.NewState(), &projection.DefinePolicy{Config: *f.Policy})
+		fail(err, blamePolicy(f.Policy)...)
+	}
+	return errors.Join(errs...)
+}
+
+func checkLogFormat(format string) error {
+	if format != logText && format != logJSON {
+		return fmt.Errorf("%q is neither %s nor %s", format, logText, logJSON)
+	}
+	return nil
+}
+
+// checkAccounts returns the index of the first account that would be refused.
+func (p *parsedConfig) checkAccounts() (int, error) {
+	seen := map[string]bool{}
+	for i, a := range p.file.Accounts {
+		if seen[a.ID] {
+			return i, fmt.Errorf("the account %q is given twice", a.ID)
+		}
+		seen[a.ID] = true
+		if err := tryOn(projection.NewState(), new(a.put(a.ID))); err != nil {
+			return i, err
+		}
+	}
+	return 0, nil
+}
+
+// tryOn decides a command without a log: what the engine would refuse at start is
+// refused here, with a line.
+func tryOn(s *projection.State, do projection.Intent) error {
+	_, err := projection.Decide(s, projection.Command{Do: do}, time.Unix(0, 0))
+	return err
+}
+
+func refusesGroups(c projection.GroupsConfig) bool {
+	return tryOn(projection.NewState(), &projection.DefineGroups{Config: c}) != nil
+}
+
+func refusesPolicy(c projection.PolicyConfig) bool {
+	return tryOn(projection.NewState(), &projection.DefinePolicy{Config: c}) != nil
+}
+
+// blameGroups returns the path of what makes definitions refused: the first group
+// with which they are, else the first provider's aliases.
+func blameGroups(c *projection.GroupsConfig) []string {
+	part := projection.GroupsConfig{Bootstrap: c.Bootstrap}
+	if refusesGroups(part) {
+		return []string{"bootstrap"}
+	}
+	for i := range c.Groups {
+		part.Groups = c.Groups[:i+1]
+		if refusesGroups(part) {
+			return []string{"groups", strconv.Itoa(i)}
+		}
+	}
+	for provider, names := range c.Aliases {
+		part.Aliases = map[string]map[string]string{provider: names}
+		if refusesGroups(part) {
+			return []string{"aliases", provider}
+		}
+	}
+	return []string{"aliases"}
+}
+
+// blamePolicy returns the path of what makes a policy refused.
+func blamePolicy(c *projection.PolicyConfig) []string {
+	for _, key := range ruleKeys() {
+		if refusesPolicy(projection.PolicyConfig{RulesConfig: only(c.RulesConfig, key)}) {
+			return []string{"policy", key}
+		}
+	}
+	part := projection.PolicyConfig{RulesConfig: c.RulesConfig, Providers: map[string]projection.RulesConfig{}}
+	for _, provider := range sortedProviders(c) {
+		part.Providers[provider] = c.Providers[provider]
+		if !refusesPolicy(part) {
+			continue
+		}
+		for _, key := range ruleKeys() {
+			part.Providers[provider] = only(c.Providers[provider], key)
+			if refusesPolicy(part) {
+				return []string{"policy", "providers", provider, key}
+			}
+		}
+		return []string{"policy", "providers", provider}
+	}
+	return []string{"policy"}
+}
+
+func sortedProviders(c *projection.PolicyConfig) []string {
+	var list []string
+	for p := range c.Providers {
+		list = append(list, p)
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// standard is the three streams of a process.
+type standard struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// environment is what a command has of the world, and the flags that all commands
+// share. Data goes to out, everything said about it to err.
+type environment struct {
+	standard
+	getenv func(string) string
+	now    func() time.Time
+
+	dataDir   string // --data-dir or ABEYANCE_DATA_DIR; empty: none named
+	url       string // --url or ABEYANCE_URL; empty: found in dataDir
+	tokenFile string // --token-file or ABEYANCE_TOKEN_FILE
+	output    string // --output: one of outputs
+	quiet     bool   // --quiet
+}
+
+// The variables that stand in for flags.
+const (
+	envDataDir   = "ABEYANCE_DATA_DIR"
+	envURL       = "ABEYANCE_URL"
+	envTokenFile = "ABEYANCE_TOKEN_FILE"
+)
+
+// run is the whole program but for its process: it executes one command line and
+// returns the exit code.
+func run(ctx context.Context, args []string, std standard) int {
+	env := &environment{standard: std, getenv: os.Getenv, now: time.Now}
+	return env.run(ctx, args)
+}
+
+func (env *environment) run(ctx context.Context, args []string) int {
+	root := newRootCommand(env)
+	root.SetArgs(args)
+	root.SetIn(env.in)
+	root.SetOut(env.out)
+	root.SetErr(env.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var silent *exitError
+	if !errors.As(err, &silent) || silent.err != nil {
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(env.err, "abeyance: "+strings.TrimRight(line, "\n"))
+		}
+	}
+	return exitCode(err)
+}
+
+// say prints something about the work to err, unless --quiet was given.
+func (env *environment) say(format string, args ...any) {
+	if !env.quiet {
+		fmt.Fprintf(env.err, format+"\n", args...)
+	}
+}
+
+// user is the person a command is done for, as far as the system tells.
+func (env *environment) user() string {
+	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
+		if u := env.getenv(name); u != "" {
+			return u
+		}
+	}
+	return ""
+}
+
+// asks reports whether there is somebody at a terminal to put a question to.
+func (env *environment) asks() bool { return isTerminal(env.in) && isTerminal(env.err) }
+
+// colours reports whether the output may be coloured; see https://no-color.org.
+func (env *environment) colours() bool {
+	return isTerminal(env.out) && env.getenv("NO_COLOR") == "" && env.getenv("TERM") != "dumb"
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// maxInput bounds documents that are read whole: definitions and bodies. The
+// daemon's own bound is 1 MiB.
+const maxInput = 1 << 20
+
+// read returns what a file holds, or the standard input for "-".
+func (env *environment) read(name string) ([]byte, error) {
+	from := env.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		from = f
+	}
+	doc, err := io.ReadAll(io.LimitReader(from, maxInput+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(doc) > maxInput {
+		return nil, fmt.Errorf("%s has more than %d bytes", inputName(name), maxInput)
+	}
+	return bytes.TrimPrefix(doc, []byte("\ufeff")), nil
+}
+
+func inputName(name string) string {
+	if name == "-" {
+		return "the standard input"
+	}
+	return name
+}

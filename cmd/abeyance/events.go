@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// eventQuery is what events is asked for.
+type eventQuery struct {
+	account, target, kind, actor, correlation string
+	since, until                              time.Time // zero: open
+	oldest                                    bool      // oldest first
+	limit                                     int       // 0: all
+}
+
+func newEventsCommand(env *environment) *cobra.Command {
+	var q eventQuery
+	var since, until, order string
+	cmd := &cobra.Command{
+		Use:     "events [ACCOUNT]",
+		Aliases: []string{"log"},
+		Short:   "Show the history, newest first",
+		Long: `Show what happened: who did it, when, through what, on which evidence. With the daemon
+stopped the data directory is read itself.`,
+		Example: `  abeyance events a1 --since 24h
+  abeyance events --kind limit_observed --target claude --limit 20
+  abeyance events --order asc --limit 0 -o jsonl > history.jsonl`,
+		Args: arguments(0, 1, "at most one ACCOUNT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				q.account = args[0]
+			}
+			if err := q.complete(env, since, until, order); err != nil {
+				return err
+			}
+			page, err := env.events(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return env.printEvents(page, q)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.target, "target", "", "only records about this `target`: a group, model:NAME or *")
+	f.StringVar(&q.kind, "kind", "", "only records of this `kind`, such as limit_observed or suspended")
+	f.StringVar(&q.actor, "actor", "", "only what this `actor` did, such as operator:admin")
+	f.StringVar(&q.correlation, "correlation-id", "", "only the records of one command, by its `id`")
+	f.StringVar(&since, "since", "", "only since this `time`, or within the last 24h")
+	f.StringVar(&until, "until", "", "only until this `time`, or over 24h ago")
+	f.StringVar(&order, "order", "desc", "desc (newest first) or asc")
+	f.IntVarP(&q.limit, "limit", "n", 100, "at most `n` records; 0: all")
+	return cmd
+}
+
+func (q *eventQuery) complete(env *environment, since, until, order string) (err error) {
+	now := env.now()
+	if q.since, err = parseMoment("--since", since, now); err != nil {
+		return err
+	}
+	if q.until, err = parseMoment("--until", until, now); err != nil {
+		return err
+	}
+	switch {
+	case order != "asc" && order != "desc":
+		return usage("--order %q is neither asc nor desc", order)
+	case q.limit < 0:
+		return usage("--limit %d is negative", q.limit)
+	case q.kind != "" && !slices.Contains(events.Kinds(), events.Kind(q.kind)):
+		return usage("--kind %q is none of %v", q.kind, events.Kinds())
+	}
+	q.oldest = order == "asc"
+	if q.target != "" {
+		q.target = projection.CanonicalTarget(q.target)
+	}
+	return nil
+}
+
+// events asks the daemon, or the log itself if it is stopped.
+func (env *environment) events(ctx context.Context, q eventQuery) (*api.Page[api.EventRow], error) {
+	offline, err := env.offline()
+	if err != nil {
+		return nil, err
+	}
+	if offline {
+		return env.eventsOffline(ctx, q)
+	}
+	c, err := env.daemon()
+	if err != nil {
+		return nil, err
+	}
+	return pages[api.EventRow](ctx, c, get("/v1/events", q.params()), q.limit)
+}
+
+func (q *eventQuery) params() map[string][]string {
+	instant := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	p := params("account", q.account, "target", q.target, "kind", q.kind, "actor", q.actor, "correlation_id", q.correlation,
+		"since", instant(q.since), "until", instant(q.until))
+	if q.oldest {
+		p.Set("order", "asc")
+	}
+	return p
+}
+
+func (env *environment) printEvents(page *api.Page[api.EventRow], q eventQuery) error {
+	now := env.now()
+	err := listing[api.EventRow]{
+		answer: page, items: page.Items, empty: "no record matches",
+		columns: []column[api.EventRow]{
+			{"SEQ", func(r api.EventRow) string { return formatSeq(r.Seq) }},
+			{"WHEN", func(r api.EventRow) string { return relative(r.At.Time, now) }},
+			{"KIND", func(r api.EventRow) string { return r.Kind }},
+			{"ACCOUNT", func(r api.EventRow) string { return r.Account }},
+			{"TARGET", eventTarget},
+			{"ACTOR", actorOf},
+			{"WHAT", func(r api.EventRow) string { return r.Text }},
+		},
+	}.print(env)
+	if q.limit > 0 && len(page.Items) == q.limit && env.output == outputTable {
+		env.say("the first %d are shown; --limit 0 shows all", q.limit)
+	}
+	return err
+}
+
+// eventTarget is the record's target, or those of the cells that expired.
+func eventTarget(r api.EventRow) string {
+	var list []string
+	for _, c := range r.Data.Cells {
+		list = append(list, c.Target)
+	}
+	if len(list) == 0 {
+		return r.Data.Target
+	}
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), " ")
+}

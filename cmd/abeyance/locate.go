@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/boltlog"
+)
+
+// Files that serve keeps beside the log.
+const (
+	nameDaemon = "daemon.json"
+	nameToken  = "token"
+)
+
+// daemonFile says where the daemon of a data directory listens. It counts only
+// while that process holds LOCK: a crash leaves it behind, and by then somebody
+// else may listen there.
+type daemonFile struct {
+	URL string `json:"url"`
+	PID int    `json:"pid"`
+}
+
+// errStopped says that no daemon runs on the data directory.
+var errStopped = errors.New("no daemon runs on this data directory")
+
+// daemon finds the daemon by --url, else in the data directory.
+func (env *environment) daemon() (*client, error) {
+	if env.url != "" {
+		if env.tokenFile == "" {
+			return nil, usage("--url needs --token-file (%s) beside it", envTokenFile)
+		}
+		return env.clientFor(env.url, env.tokenFile)
+	}
+	if env.dataDir == "" {
+		return nil, usage("which daemon? Name its data directory with --data-dir (%s), or its address with --url and --token-file", envDataDir)
+	}
+	found, err := findDaemon(env.dataDir)
+	if errors.Is(err, errStopped) {
+		return nil, fmt.Errorf("%w: start it with\n  abeyance serve --data-dir %s", err, env.dataDir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	token := env.tokenFile
+	if token == "" {
+		token = filepath.Join(env.dataDir, nameToken)
+	}
+	return env.clientFor(found.URL, token)
+}
+
+func (env *environment) clientFor(base, tokenFile string) (*client, error) {
+	token, err := readToken(tokenFile)
+	if err != nil {
+		return nil, &exitError{exitAuth, err}
+	}
+	return newClient(base, token)
+}
+
+// offline reports whether the command must read the data directory itself.
+func (env *environment) offline() (bool, error) {
+	if env.url != "" || env.dataDir == "" {
+		return false, nil
+	}
+	_, err := findDaemon(env.dataDir)
+	if errors.Is(err, errStopped) {
+		return true, nil
+	}
+	return false, err
+}
+
+// findDaemon returns where the daemon of a directory listens. The error is
+// errStopped if there is none.
+func findDaemon(dir string) (daemonFile, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return daemonFile{}, &boltlog.MissingError{Path: dir, Advice: "name the data directory of a daemon"}
+	}
+	found, err := readDaemonFile(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		// Without the file nothing can be asked; whether a daemon is about to write
+		// it is not worth taking the lock from it for.
+		return found, errStopped
+	}
+	if err != nil {
+		return found, err
+	}
+	pid, err := holder(dir)
+	switch {
+	case err != nil:
+		return found, err
+	case pid == 0:
+		return found, errStopped
+	case pid != found.PID:
+		return found, fmt.Errorf("the daemon (process %d) is starting: try again", pid)
+	}
+	return found, nil
+}
+
+func readDaemonFile(dir string) (found daemonFile, err error) {
+	name := filepath.Join(dir, nameDaemon)
+	doc, err := os.ReadFile(name)
+	if err != nil {
+		return found, err
+	}
+	if err := json.Unmarshal(doc, &found); err != nil {
+		return found, fmt.Errorf("%s is damaged: %w; restart the daemon", name, err)
+	}
+	return found, nil
+}
+
+// errLooked ends the opening of a log that was only to be looked at.
+var errLooked = errors.New("looked")
+
+// holder returns the process that has a directory's log open for writing; 0 if none
+// has. A log that cannot be opened for another reason is held by nobody.
+func holder(dir string) (pid int, err error) {
+	log, err := boltlog.Open(dir, &boltlog.Options{
+		ReadOnly: true,
+		Replay:   func(events.Record) error { return errLooked },
+	})
+	if err == nil {
+		return 0, log.Close()
+	}
+	if locked, ok := errors.AsType[*boltlog.LockedError](err); ok {
+		return locked.PID, nil
+	}
+	return 0, nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The sections of the help.
+const (
+	sectionDaemon = "daemon"
+	sectionAsk    = "ask"
+	sectionAct    = "act"
+	sectionPool   = "pool"
+	sectionOther  = "other"
+)
+
+// newRootCommand builds the whole tree over one environment. Every command has a
+// constructor newXCommand(env); a new one is added to commands below.
+func newRootCommand(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "abeyance",
+		Short: "Know which account of an LLM pool may serve which model, and why not",
+		Long: `Abeyance keeps, for every account and quota group of an LLM pool, whether it is
+suspended: automatically after a 429, or by an operator. It answers "who may serve
+this model now?", and why an account was frozen, when, on which evidence, until when.
+
+Commands talk to a running daemon. They find it by --data-dir, or by --url and
+--token-file. With the daemon stopped, events, why and verify read the data
+directory themselves.
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
+4 not authorized, 5 not found, 6 conflict.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.ArbitraryArgs, // RunE names unknown commands
+		PersistentPreRunE: func(*cobra.Command, []string) error { return env.settle() },
+		RunE:              runRoot,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: sectionDaemon, Title: "The daemon:"},
+		&cobra.Group{ID: sectionAsk, Title: "Ask:"},
+		&cobra.Group{ID: sectionAct, Title: "Act by hand:"},
+		&cobra.Group{ID: sectionPool, Title: "The pool and its rules:"},
+		&cobra.Group{ID: sectionOther, Title: "Other:"},
+	)
+	flags := root.PersistentFlags()
+	flags.StringVar(&env.dataDir, "data-dir", "", "`directory` of the log, tokens and daemon.json ("+envDataDir+")")
+	flags.StringVar(&env.url, "url", "", "`URL` of the daemon, instead of the one in the data directory ("+envURL+")")
+	flags.StringVar(&env.tokenFile, "token-file", "", "`file` with the token to show the daemon ("+envTokenFile+")")
+	flags.StringVarP(&env.output, "output", "o", outputTable, "output `format`: "+strings.Join(outputs(), ", "))
+	flags.BoolVarP(&env.quiet, "quiet", "q", false, "print data only, no talk about it")
+	root.SetHelpCommandGroupID(sectionOther)
+	root.AddCommand(commands(env)...)
+	return root
+}
+
+// commands lists every command. demo is the lead's, in demo.go.
+func commands(env *environment) []*cobra.Command {
+	return slices.Concat(
+		section(sectionDaemon, newServeCommand(env), newConfigCommand(env), newTokenCommand(env), newVerifyCommand(env)),
+		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env)),
+		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env)),
+		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),
+			newPickCommand(env), newReportCommand(env), newClassifyCommand(env)),
+		section(sectionOther, newCompletionCommand(env), newVersionCommand(env)),
+	)
+}
+
+func section(id string, list ...*cobra.Command) []*cobra.Command {
+	for _, c := range list {
+		c.GroupID = id
+	}
+	return list
+}
+
+// settle completes the shared flags from the environment and checks them.
+func (env *environment) settle() error {
+	env.dataDir = cmp.Or(env.dataDir, env.getenv(envDataDir))
+	env.url = cmp.Or(env.url, env.getenv(envURL))
+	env.tokenFile = cmp.Or(env.tokenFile, env.getenv(envTokenFile))
+	if !slices.Contains(outputs(), env.output) {
+		return usage("--output %q is none of %s", env.output, strings.Join(outputs(), ", "))
+	}
+	return nil
+}
+
+// runRoot is reached with an unknown command, or none.
+func runRoot(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		cmd.SetOut(cmd.ErrOrStderr())
+		if err := cmd.Help(); err != nil {
+			return err
+		}
+		return usage("name a command")
+	}
+	return unknownCommand(cmd, args[0])
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	message := fmt.Sprintf("there is no command %q", cmd.CommandPath()+" "+name)
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		message += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage("%s\nSee '%s --help'.", message, cmd.CommandPath())
+}
+
+// flagError names the command whose help lists the flags.
+func flagError(cmd *cobra.Command, err error) error {
+	return usage("%v\nSee '%s --help'.", err, cmd.CommandPath())
+}
+
+// newParent returns a command that only holds others; without one of them it does
+// what the first does.
+func newParent(parent *cobra.Command, children ...*cobra.Command) *cobra.Command {
+	parent.AddCommand(children...)
+	first := children[0]
+	parent.Args = cobra.ArbitraryArgs
+	parent.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		return first.RunE(first, nil)
+	}
+	return parent
+}
+
+// arguments returns a check for between least and most arguments; names says what
+// they are, as in the usage line.
+func arguments(least, most int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usage("%s needs %s\nSee '%s --help'.", cmd.CommandPath(), names, cmd.CommandPath())
+		case len(args) > most && most == 0:
+			return usage("%s takes no arguments, and %q is one\nSee '%s --help'.", cmd.CommandPath(), args[0], cmd.CommandPath())
+		case len(args) > most:
+			return usage("%s takes %s, and %q is too much\nSee '%s --help'.", cmd.CommandPath(), names, args[most], cmd.CommandPath())
+		}
+		return nil
+	}
+}

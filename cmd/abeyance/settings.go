@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
+)
+
+// The forms of the daemon's log.
+const (
+	logText = "text"
+	logJSON = "json"
+)
+
+// defaultListen is where the daemon listens unless told otherwise: loopback only.
+const defaultListen = "127.0.0.1:8417"
+
+const originDefault = "default"
+
+// settings are the daemon's, complete: flags over environment over file over
+// defaults.
+type settings struct {
+	Listen      string
+	DataDir     string
+	ObserveOnly bool
+	Cert, Key   string
+	LogFormat   string
+	LogAccess   bool
+	Insecure    bool
+
+	file    *parsedConfig // never nil
+	origins map[string]string
+}
+
+// serveFlags are the flags of serve and config show. Their defaults are not the
+// settings' defaults: a flag counts only when it is given.
+type serveFlags struct {
+	config      string
+	listen      string
+	observeOnly bool
+	cert, key   string
+	logFormat   string
+	logAccess   bool
+	insecure    bool
+}
+
+// insecureFlag is long on purpose: it is to be read before it is typed.
+const insecureFlag = "insecure-plain-http"
+
+func (f *serveFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.config, "config", "", "configuration `file`; see abeyance.example.yaml")
+	flags.StringVar(&f.listen, "listen", "", "`address` to listen on; port 0 takes a free one (default "+defaultListen+")")
+	flags.BoolVar(&f.observeOnly, "observe-only", false, "decide and record everything, but block no pick")
+	flags.StringVar(&f.cert, "tls-cert", "", "PEM `file` with the certificate chain")
+	flags.StringVar(&f.key, "tls-key", "", "PEM `file` with the private key")
+	flags.StringVar(&f.logFormat, "log-format", "", "`form` of the log on stderr: text or json (default "+logText+")")
+	flags.BoolVar(&f.logAccess, "log-access", false, "log every request")
+	flags.BoolVar(&f.insecure, insecureFlag, false, "listen beyond loopback without TLS: tokens cross the network readable")
+}
+
+// resolve completes the settings.
+func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, error) {
+	s := &settings{file: &parsedConfig{}, origins: map[string]string{}, Insecure: f.insecure}
+	if f.config != "" {
+		var err error
+		if s.file, err = loadConfig(f.config); err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+	}
+	file, given := &s.file.file, cmd.Flags().Changed
+	tls, log := cmp.Or(file.TLS, &tlsConfig{}), cmp.Or(file.Log, &logConfig{})
+	choose(s, given, choice[string]{key: "listen", to: &s.Listen, base: defaultListen, file: file.Listen, flag: "listen", value: f.listen})
+	choose(s, given, choice[string]{
+		key: "data_dir", to: &s.DataDir, file: file.DataDir, flag: "data-dir", value: env.dataDir, env: env.getenv(envDataDir),
+	})
+	choose(s, given, choice[bool]{key: "observe_only", to: &s.ObserveOnly, file: file.ObserveOnly, flag: "observe-only", value: f.observeOnly})
+	choose(s, given, choice[string]{key: "tls.cert", to: &s.Cert, file: tls.Cert, flag: "tls-cert", value: f.cert})
+	choose(s, given, choice[string]{key: "tls.key", to: &s.Key, file: tls.Key, flag: "tls-key", value: f.key})
+	choose(s, given, choice[string]{key: "log.format", to: &s.LogFormat, base: logText, file: log.Format, flag: "log-format", value: f.logFormat})
+	choose(s, given, choice[bool]{key: "log.access", to: &s.LogAccess, file: log.Access, flag: "log-access", value: f.logAccess})
+	if err := checkLogFormat(s.LogFormat); err != nil {
+		return nil, usage("--log-format: %v", err)
+	}
+	if (s.Cert == "") != (s.Key == "") {
+		return nil, usage("--tls-cert and --tls-key belong together")
+	}
+	return s, nil
+}
+
+// choice is one setting and where its value may come from.
+type choice[T comparable] struct {
+	key   string // in the file, dotted
+	to    *T
+	base  T      // the default
+	file  *T     // nil: the file does not say
+	env   T      // the zero value: the environment does not say
+	flag  string // its name
+	value T      // the flag's, if it was given
+}
+
+// choose sets one setting and notes its origin.
+func choose[T comparable](s *settings, given func(flag string) bool, c choice[T]) {
+	var none T
+	*c.to, s.origins[c.key] = c.base, originDefault
+	if c.file != nil {
+		*c.to, s.origins[c.key] = *c.file, s.file.origin(strings.Split(c.key, ".")...)
+	}
+	if c.env != none {
+		*c.to, s.origins[c.key] = c.env, "environment"
+	}
+	if given(c.flag) {
+		*c.to, s.origins[c.key] = c.value, "flag --"+c.flag
+	}
+}
+
+// origin says where the file states a path: "FILE:LINE", or that it is the default.
+func (p *parsedConfig) origin(path ...string) string {
+	n, found := p.find(path...)
+	// A scalar above the path says it for all that is below: bound: 5m.
+	if n != nil && (found == len(path) || found > 0 && n.Kind == yaml.ScalarNode) {
+		return fmt.Sprintf("%s:%d", p.name, n.Line)
+	}
+	return originDefault
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/abeyance/abeyance/api"
+)
+
+func newStatusCommand(env *environment) *cobra.Command {
+	var provider, target, status, olderThan, at string
+	var cells bool
+	cmd := &cobra.Command{
+		Use:   "status [ACCOUNT]",
+		Short: "Show the pool at a glance, or cell by cell",
+		Long: `Show, per provider and group, how many accounts are usable, when the next comes back,
+and what a human should look at. With ACCOUNT, --cells or a filter, show the cells
+themselves: one row per account and target.`,
+		Example: `  abeyance status
+  abeyance status a1
+  abeyance status --status cooling --provider antigravity -o jsonl`,
+		Args: arguments(0, 1, "at most one ACCOUNT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := env.daemon()
+			if err != nil {
+				return err
+			}
+			query := params("provider", provider, "target", target, "status", status, "older_than", olderThan, "at", at)
+			if len(args) > 0 {
+				query.Set("account", args[0])
+			}
+			if len(query) > 0 || cells {
+				page, err := pages[api.CellRow](cmd.Context(), c, get("/v1/cells", query), 0)
+				if err != nil {
+					return err
+				}
+				return env.printCells(page)
+			}
+			var answer api.SummaryAnswer
+			if err := c.do(cmd.Context(), get("/v1/summary", nil), &answer); err != nil {
+				return err
+			}
+			return env.printSummary(&answer)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&cells, "cells", false, "show every cell")
+	f.StringVar(&provider, "provider", "", "only cells of this `provider`")
+	f.StringVar(&target, "target", "", "only cells of this `target`: a group, model:NAME or *")
+	f.StringVar(&status, "status", "", "only cells that are disabled, suspended, held, cooling or available")
+	f.StringVar(&olderThan, "older-than", "", "only blocks that have lasted for this `duration`")
+	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339 or seq:N")
+	return cmd
+}
+
+func (env *environment) printCells(page *api.Page[api.CellRow]) error {
+	now := page.Now.Time
+	return listing[api.CellRow]{
+		answer: page, items: page.Items, empty: "no cell matches",
+		columns: []column[api.CellRow]{
+			{"ACCOUNT", func(c api.CellRow) string { return c.Account }},
+			{"PROVIDER", func(c api.CellRow) string { return c.Provider }},
+			{"TARGET", func(c api.CellRow) string { return c.Target }},
+			{"STATUS", func(c api.CellRow) string { return c.Status }},
+			{"COOLING", func(c api.CellRow) string {
+				if c.Cooling == nil {
+					return ""
+				}
+				return fmt.Sprintf("ends %s (%s)", relative(c.Cooling.Until.Time, now), c.Cooling.Class)
+			}},
+			{"HELD", func(c api.CellRow) string {
+				if c.Held == nil {
+					return ""
+				}
+				return cmp.Or(c.Held.Reason, c.Held.Class)
+			}},
+			{"SUSPENDED", func(c api.CellRow) string {
+				if c.Suspended == nil {
+					return ""
+				}
+				return fmt.Sprintf("%s: %s", endOf(c.Suspended.Until, page.Now), c.Suspended.Reason)
+			}},
+		},
+		status: func(c api.CellRow) string { return c.Status },
+	}.print(env)
+}
+
+func endOf(until, now api.Time) string {
+	if until.IsZero() {
+		return "no end"
+	}
+	return "ends " + relative(until.Time, now.Time)
+}
+
+func (env *environment) printSummary(a *api.SummaryAnswer) error {
+	if env.output != outputTable {
+		return env.print(a, nil)
+	}
+	now := a.Now.Time
+	err := listing[api.GroupSummary]{
+		answer: a, items: a.Groups,
+		empty: "no accounts: add one with 'abeyance accounts put ACCOUNT --provider PROVIDER'",
+		columns: []column[api.GroupSummary]{
+			{"PROVIDER", func(g api.GroupSummary) string { return g.Provider }},
+			{"GROUP", func(g api.GroupSummary) string { return g.Group }},
+			{"USABLE", func(g api.GroupSummary) string { return fmt.Sprintf("%d of %d", g.Usable, g.Total) }},
+			{"BLOCKED", blockedCounts},
+			{"FIRST BACK", func(g api.GroupSummary) string { return relative(g.FirstBack.Time, now) }},
+		},
+		status: func(g api.GroupSummary) string {
+			switch {
+			case g.Usable == 0 && g.Total > 0:
+				return "frozen"
+			case g.Usable < g.Total:
+				return "cooling"
+			}
+			return ""
+		},
+	}.table(env)
+	if err != nil {
+		return err
+	}
+	return env.summaryNotes(env.out, a)
+}
+
+func blockedCounts(g api.GroupSummary) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{g.Disabled, "disabled"}, {g.Suspended, "suspended"}, {g.Held, "held"}, {g.Cooling, "cooling"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// summaryNotes writes what does not fit the table: what waits for a human, and the
+// state of the daemon.
+func (env *environment) summaryNotes(w io.Writer, a *api.SummaryAnswer) error {
+	now := a.Now.Time
+	var b strings.Builder
+	for _, h := range a.Held {
+		fmt.Fprintf(&b, "held: %s %s since %s, %s: clear it when that is settled\n", plain(h.Account), plain(h.Target), relative(h.Since.Time, now), plain(h.Reason))
+	}
+	for _, s := range a.ByHand {
+		fmt.Fprintf(&b, "by hand without an end: %s %s since %s, %s\n", plain(s.Account), plain(s.Target), relative(s.Since.Time, now), plain(s.Reason))
+	}
+	if more := a.HeldCount - len(a.Held) + a.ByHandCount - len(a.ByHand); more > 0 {
+		fmt.Fprintf(&b, "and %d more\n", more)
+	}
+	if a.ObserveOnly {
+		fmt.Fprintln(&b, "observing only: no pick is blocked")
+	}
+	if a.Degraded {
+		fmt.Fprintln(&b, "DEGRADED: the log cannot be written, nothing is recorded")
+	}
+	if j := a.ClockJump; j != nil {
+		fmt.Fprintf(&b, "the system clock jumped by %.0f s %s\n", j.Seconds, relative(j.At.Time, now))
+	}
+	fmt.Fprintf(&b, "%d accounts, %d observed only, %d disabled; groups version %d, policy version %d, log at record %d\n",
+		a.Accounts.Total, a.Accounts.Observed, a.Accounts.Disabled, a.GroupsVersion, a.PolicyVersion, a.Head.Seq)
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// whyQuestion is what why is asked.
+type whyQuestion struct {
+	account, target, provider, model string
+	at                               string // empty: now
+}
+
+func newWhyCommand(env *environment) *cobra.Command {
+	var q whyQuestion
+	var check bool
+	cmd := &cobra.Command{
+		Use:     "why ACCOUNT [TARGET] | why --provider PROVIDER --model MODEL",
+		Aliases: []string{"explain"},
+		Short:   "Say why an account or a model is blocked, on which evidence, until when",
+		Long: `Answer in one sentence, then name the records behind it, the evidence, the rule, and
+what would end the block. A target is a group (claude), one model
+(model:gemini-2.5-pro) or everything ('*'). With the daemon stopped the data directory
+is read itself.`,
+		Example: `  abeyance why a1 claude
+  abeyance why a1 --at 2026-11-20T09:00:00Z
+  abeyance why --provider antigravity --model claude-sonnet-4-6 --check`,
+		Args: arguments(0, 2, "at most ACCOUNT and TARGET"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := q.take(args); err != nil {
+				return err
+			}
+			answer, err := env.why(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if err := env.print(answer, func(w io.Writer) error { return writeWhy(w, answer) }); err != nil {
+				return err
+			}
+			if check && answer.Status != string(projection.StatusAvailable) {
+				return &exitError{code: exitBlocked}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.provider, "provider", "", "ask about all accounts of this `provider`")
+	f.StringVar(&q.model, "model", "", "with --provider: the `model` as a client names it")
+	f.StringVar(&q.at, "at", "", "as it was at this `moment`: RFC 3339 or seq:N")
+	f.BoolVar(&check, "check", false, "exit with 3 if it is blocked")
+	return cmd
+}
+
+func (q *whyQuestion) take(args []string) error {
+	asksModel := q.provider != "" || q.model != ""
+	switch {
+	case asksModel && len(args) > 0:
+		return usage("ask about an ACCOUNT, or about --provider and --model, not both")
+	case asksModel && (q.provider == "" || q.model == ""):
+		return usage("--provider and --model belong together")
+	case !asksModel && len(args) == 0:
+		return usage("why what? Name an ACCOUNT, or --provider and --model")
+	}
+	if len(args) > 0 {
+		q.account = args[0]
+	}
+	if len(args) > 1 {
+		q.target = args[1]
+	}
+	return nil
+}
+
+// why asks the daemon, or the log itself if it is stopped.
+func (env *environment) why(ctx context.Context, q whyQuestion) (*api.WhyAnswer, error) {
+	offline, err := env.offline()
+	if err != nil {
+		return nil, err
+	}
+	if offline {
+		return env.whyOffline(ctx, q)
+	}
+	c, err := env.daemon()
+	if err != nil {
+		return nil, err
+	}
+	answer := new(api.WhyAnswer)
+	query := params("account", q.account, "target", q.target, "provider", q.provider, "model", q.model, "at", q.at)
+	return answer, c.do(ctx, get("/v1/why", query), answer)
+}
+
+// parseAt reads --at for a command that reads the log itself.
+func parseAt(text string) (projection.Moment, error) {
+	if digits, ok := strings.CutPrefix(text, "seq:"); ok {
+		seq, err := strconv.ParseUint(digits, 10, 64)
+		if err != nil || seq == 0 {
+			return projection.Moment{}, usage("--at %q is no record: write seq:12", text)
+		}
+		return projection.Moment{Seq: events.Seq(seq)}, nil
+	}
+	at, err := parseInstant("--at", text)
+	return projection.Moment{At: at}, err
+}
+
+func writeWhy(w io.Writer, a *api.WhyAnswer) error {
+	var b strings.Builder
+	fmt.Fprintln(&b, plain(a.Sentence))
+	for i := range a.Cells {
+		writeWhyCell(&b, &a.Cells[i], a.Now.Time)
+	}
+	if more := a.CellCount - len(a.Cells); more > 0 {
+		fmt.Fprintf(&b, "\nand %d more cells\n", more)
+	}
+	fmt.Fprintf(&b, "\ngroups version %d, policy version %d, as of record %d\n", a.GroupsVersion, a.PolicyVersion, a.AsOfSeq)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
+	fmt.Fprintf(b, "\n%s %s: %s\n", plain(c.Account), plain(c.Target), c.Status)
+	line := func(what, text string) {
+		if text != "" {
+			fmt.Fprintf(b, "  %-9s %s\n", what, plain(text))
+		}
+	}
+	line("rule", c.Rule)
+	if c.Hint != nil {
+		line("hint", describeHint(*c.Hint))
+	}
+	for _, h := range c.Lost {
+		line("not used", describeHint(h)+": "+h.Lost)
+	}
+	if c.Clamp != nil {
+		line("clamp", fmt.Sprintf("asked for %.0f s, got %.0f s by the bound %s", c.Clamp.AskedSeconds, c.Clamp.GivenSeconds, c.Clamp.Bound))
+	}
+	line("evidence", c.Evidence)
+	for _, r := range c.Causes {
+		line(fmt.Sprintf("record %d", r.Seq), fmt.Sprintf("%s by %s: %s", r.At.UTC().Format(time.RFC3339), actorOf(r), r.Text))
+	}
+	for _, e := range c.Ends {
+		text := e.How
+		if !e.At.IsZero() {
+			text += fmt.Sprintf(" (%s, %s)", e.At.UTC().Format(time.RFC3339), relative(e.At.Time, now))
+		}
+		line("ends by", text)
+	}
+}
+
+func describeHint(h api.Hint) string {
+	text := fmt.Sprintf("%s %q", h.Source, plain(h.Raw))
+	if h.Seconds > 0 {
+		text += fmt.Sprintf(", %s", time.Duration(h.Seconds*float64(time.Second)).Round(time.Second))
+	}
+	return text
+}
+
+func actorOf(r api.EventRow) string {
+	if r.OnBehalfOf != "" {
+		return r.Actor + " for " + r.OnBehalfOf
+	}
+	return r.Actor
+}
