@@ -25,7 +25,7 @@ func limits(n int) []events.Draft {
 	drafts := make([]events.Draft, n)
 	for i := range drafts {
 		e := *filled.Event.(*events.LimitObserved)
-		e.RequestID, e.Lost, e.Evidence = fmt.Sprintf("req-%012d", i), nil, "Your quota will reset after 7h0m0s."
+		e.RequestID, e.Lost, e.Clamp, e.Evidence = fmt.Sprintf("req-%012d", i), nil, nil, "Your quota will reset after 7h0m0s."
 		d := events.Draft{Origin: filled.Origin, Account: fmt.Sprintf("acct_%020d", i*7919%10_000), Event: &e}
 		d.CorrelationID, d.IdempotencyKey, d.RequestHash = fmt.Sprintf("0195a1d2-7e3c-7b9a-8f10-%012d", i), "", events.Hash{}
 		drafts[i] = d

@@ -93,6 +93,12 @@ func (l *Log) start(dir string) error {
 	if known && (noted.Log != base.Log || noted.Seq > last) {
 		return &RollbackError{Path: l.path(), Log: events.Head{Log: base.Log, Seq: last}, Head: noted}
 	}
+	if known && noted.Seq < base.Seq {
+		return &RollbackError{Path: l.path(), Log: base, Head: noted}
+	}
+	if !known {
+		noted = base
+	}
 	if err := l.load(last, noted); err != nil {
 		return err
 	}
@@ -137,15 +143,12 @@ func (l *Log) create() error {
 	return createLog(l.root, id.String())
 }
 
-// load checks the whole chain up to last, and fills the index. noted is what the
-// head file says, or zero.
+// load checks the whole chain up to last, and fills the index. The record that
+// noted names must be in it.
 func (l *Log) load(last events.Seq, noted events.Head) error {
-	if err := warm(l.bolt.file); err != nil {
-		return l.damaged(err)
-	}
-	var found events.Hash // of the record that the head file names
+	found := l.base.Hash // of the record that noted names
 	head, err := l.scan(context.Background(), last, func(recs []events.Record) error {
-		if first := recs[0].Seq; first <= noted.Seq && noted.Seq-first < events.Seq(len(recs)) {
+		if first := recs[0].Seq; noted.Seq >= first && noted.Seq-first < events.Seq(len(recs)) {
 			found = recs[noted.Seq-first].Hash
 		}
 		l.index.add(recs)
@@ -154,7 +157,7 @@ func (l *Log) load(last events.Seq, noted events.Head) error {
 	if err != nil {
 		return err
 	}
-	if noted.Seq > l.base.Seq && found != noted.Hash {
+	if found != noted.Hash {
 		return &RollbackError{Path: l.path(), Log: events.Head{Log: head.Log, Seq: noted.Seq, Hash: found}, Head: noted}
 	}
 	l.head.Store(&head)

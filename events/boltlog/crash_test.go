@@ -64,15 +64,11 @@ func (k *killer) round(mode string) (acked events.Head) {
 // must be whole batches.
 func (k *killer) holds(acked events.Head) bool {
 	k.Helper()
-	start := time.Now()
 	l, err := Open(k.dir, nil)
 	if err != nil {
 		k.Fatalf("opening after a kill: %v", err)
 	}
 	defer l.Close()
-	if d := time.Since(start); d > time.Second {
-		k.Errorf("opening after a kill took %v", d)
-	}
 	found := false
 	batchEnd := events.Seq(0)
 	for r, err := range l.Records(k.Context(), 0) {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -303,6 +302,17 @@ func TestRewrittenLog(t *testing.T) {
 	}
 }
 
+// TestAnotherBeginning claims that the log begins later than it does.
+func TestAnotherBeginning(t *testing.T) {
+	later := func(m, _ *bbolt.Bucket) error { return m.Put([]byte(keyFirstSeq), seqKey(5)) }
+	dir, _ := newLog(t, 3)
+	editDB(t, dir, later)
+	refused[*DamageError](t, dir, "record 5 is missing")
+	dir, _ = newLog(t, 0)
+	editDB(t, dir, later)
+	refused[*RollbackError](t, dir, "begins after record 4", "held record 0")
+}
+
 func TestLogGoneHeadLeft(t *testing.T) {
 	dir, _ := newLog(t, 1)
 	if err := os.Remove(filepath.Join(dir, nameLog)); err != nil {
@@ -332,7 +342,10 @@ func TestFlippedBits(t *testing.T) {
 		flipped[bit/8] ^= 1 << (bit % 8)
 		write(t, filepath.Join(dir, nameLog), string(flipped))
 		write(t, filepath.Join(dir, nameHead), noted)
-		l, err := Open(dir, &Options{ReadOnly: rand.IntN(2) == 0})
+		l, err := Open(dir, &Options{ReadOnly: n.IntN(8) > 0}) // a writer syncs, which takes long
+		if locked, ok := errors.AsType[*LockedError](err); ok {
+			t.Fatalf("before bit %d was flipped a refusal left the file locked: %v", bit, locked)
+		}
 		if err != nil {
 			continue
 		}

@@ -53,10 +53,12 @@
 //
 // # What is checked
 //
-// bbolt notices neither a damaged value nor a file that is shorter than its tree:
-// the first it serves, the second ends the process with SIGBUS. So [Open] checks the
-// shape of the file before bbolt maps it, and then every record's link of the hash
-// chain, before it decodes a byte of it. Each record is checked again whenever it
+// bbolt notices no damaged value; a file that is shorter than its tree ends the
+// process with SIGBUS, a page that refers back to itself with a full memory, and a
+// damaged freelist makes it write over records. So [Open] first checks that the file
+// is as long as it claims and that each of its pages belongs to one place, before
+// bbolt maps it; and then every record's link of the hash chain, before it decodes a
+// byte of it. Each record is checked again whenever it
 // is read. Nothing is ever repaired: what does not fit is refused with an error
 // that names the file and the first bad record, and nothing is changed.
 //

@@ -68,7 +68,7 @@ func (e *DamageError) Unwrap() error { return e.Err }
 // replaced by an older copy, by another log, or rewritten. Nothing was changed.
 type RollbackError struct {
 	Path string      // of log.db
-	Log  events.Head // what log.db holds: its newest record, or the one at Noted.Seq if that differs
+	Log  events.Head // what log.db holds: its newest record, or the one at Head.Seq if that differs
 	Head events.Head // what the head file says
 }
 
@@ -77,6 +77,8 @@ func (e *RollbackError) Error() string {
 	switch {
 	case e.Log.Log != e.Head.Log:
 		what = fmt.Sprintf("is the log %s at record %d, but head says the log %s at record %d", e.Log.Log, e.Log.Seq, e.Head.Log, e.Head.Seq)
+	case e.Log.Seq > e.Head.Seq:
+		what = fmt.Sprintf("begins after record %d, but head says it held record %d", e.Log.Seq, e.Head.Seq)
 	case e.Log.Seq < e.Head.Seq:
 		what = fmt.Sprintf("ends at record %d, but head says it held record %d", e.Log.Seq, e.Head.Seq)
 	default:

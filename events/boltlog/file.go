@@ -130,11 +130,12 @@ func (b *boltFile) grow(used int64, size int) error {
 	return b.file.Sync()
 }
 
-// discard closes what a failed open or a panic left. bbolt's own Close may wait
+// discard gives back what a failed open or a panic left. bbolt's own Close may wait
 // for ever for a lock that the panic has not given back, so only the file is
-// closed, which frees its lock; the mapping stays until the process ends.
+// unlocked and closed; the mapping stays until the process ends.
 func (b *boltFile) discard() {
 	if b.file != nil {
+		unlock(b.file)
 		b.file.Close() // fails if bbolt has closed it
 	}
 }
@@ -198,16 +199,27 @@ func (b *boltFile) base() (base events.Head, last events.Seq, err error) {
 			if base, err = readBase(m); err != nil {
 				return err
 			}
-			last = base.Seq
-			if k, _ := r.Cursor().Last(); len(k) == 8 {
-				last = events.Seq(binary.BigEndian.Uint64(k))
-			} else if k != nil {
-				return fmt.Errorf("has a record under a key of %d bytes", len(k))
-			}
-			return nil
+			last, err = ends(r.Cursor(), base.Seq)
+			return err
 		})
 	})
 	return base, last, err
+}
+
+// ends returns the newest key of the records after base.
+func ends(c *bbolt.Cursor, base events.Seq) (events.Seq, error) {
+	first, _ := c.First()
+	if first == nil {
+		return base, nil
+	}
+	last, _ := c.Last()
+	if !bytes.Equal(first, seqKey(base+1)) {
+		return 0, &events.ChainError{Seq: base + 1, Problem: fmt.Sprintf("is missing: the first key is %x", first)}
+	}
+	if len(last) != 8 {
+		return 0, fmt.Errorf("has a record under the key %x", last)
+	}
+	return events.Seq(binary.BigEndian.Uint64(last)), nil
 }
 
 func readBase(m *bbolt.Bucket) (events.Head, error) {

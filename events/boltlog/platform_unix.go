@@ -35,6 +35,10 @@ func tryLock(f *os.File, shared bool) (bool, error) {
 	}
 }
 
+// unlock gives a lock back that closing f would not, because a mapping of the file
+// keeps it alive.
+func unlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
 // syncDir makes renames in the directory durable.
 func syncDir(d *os.File) error { return d.Sync() }
 

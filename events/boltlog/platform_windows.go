@@ -29,6 +29,9 @@ func tryLock(f *os.File, shared bool) (bool, error) {
 	}
 }
 
+// unlock does nothing: locks end with the handle.
+func unlock(*os.File) {}
+
 // syncDir does nothing: NTFS writes its journal itself, and a directory cannot be
 // flushed.
 func syncDir(*os.File) error { return nil }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -77,11 +78,14 @@ func (l *Log) History(ctx context.Context, q events.Query) iter.Seq2[events.Reco
 		q := q // the function may be ranged over again
 		for {
 			rows, err := l.next(q, seqs)
+			if !l.yield(ctx, rows, yield) {
+				return
+			}
 			if err != nil {
 				yield(events.Record{}, err)
 				return
 			}
-			if len(rows) == 0 || !l.yield(ctx, rows, yield) {
+			if len(rows) == 0 {
 				return
 			}
 			if last := rows[len(rows)-1].seq(); q.Newest {
@@ -137,21 +141,22 @@ func (l *Log) next(q events.Query, seqs []events.Seq) ([]row, error) {
 	if len(seqs) == 0 {
 		return nil, nil
 	}
-	return l.fetch(seqs)
+	return l.fetch(nil, seqs)
 }
 
-// fetch copies the rows of the seqs out of the file in one transaction: all of
-// them, or the first about pageBytes.
-func (l *Log) fetch(seqs []events.Seq) ([]row, error) {
+// fetch appends the rows of the seqs to dst, copied out of the file in one
+// transaction: all of them, or the first about pageBytes. After an error the rows
+// before the bad one are there, too.
+func (l *Log) fetch(dst []row, seqs []events.Seq) ([]row, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	switch {
 	case l.closed.Load():
-		return nil, events.ErrClosed
+		return dst, events.ErrClosed
 	case l.bolt == nil:
-		return nil, errors.New("the log file could not be opened anew after a failed commit")
+		return dst, errors.New("the log file could not be opened anew after a failed commit")
 	}
-	f := fetcher{base: l.base, rows: make([]row, 0, len(seqs))}
+	f := fetcher{base: l.base, rows: slices.Grow(dst, len(seqs))}
 	err := guard(func() error {
 		return l.bolt.db.View(func(tx *bbolt.Tx) error {
 			f.cursor = tx.Bucket([]byte(bucketRecords)).Cursor()
@@ -164,9 +169,9 @@ func (l *Log) fetch(seqs []events.Seq) ([]row, error) {
 		})
 	})
 	if err != nil {
-		return nil, l.damaged(err)
+		err = l.damaged(err)
 	}
-	return f.rows, nil
+	return f.rows, err
 }
 
 // fetcher copies rows in one transaction.
@@ -233,8 +238,8 @@ func split(k, v []byte, s events.Seq) (hash events.Hash, encoded []byte, err err
 		return hash, nil, &events.ChainError{Seq: s, Problem: fmt.Sprintf("is missing: the next record is %d", got)}
 	}
 	n := len(v) - len(hash)
-	if n <= 0 {
-		return hash, nil, &events.ChainError{Seq: s, Problem: fmt.Sprintf("is cut short: %d bytes", len(v))}
+	if n <= 0 || n > events.MaxDefinitions { // checked before anything of that size is allocated
+		return hash, nil, &events.ChainError{Seq: s, Problem: fmt.Sprintf("is not what was written: it has %d bytes", len(v))}
 	}
 	return events.Hash(v[n:]), v[:n], nil
 }

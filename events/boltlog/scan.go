@@ -10,45 +10,47 @@ import (
 
 // chunk is a run of consecutive records on its way through a scan.
 type chunk struct {
-	rows []row
-	recs []events.Record
-	err  error         // of the first record that is not in recs
-	done chan struct{} // closed when recs and err are set
+	rows    []row
+	recs    []events.Record
+	err     error         // of the first record that is not in recs
+	decoded chan struct{} // of capacity 1: recs and err are set
 }
 
-// scan checks the records after from up to last, in order, and hands them to each.
-// One goroutine reads pages, one per processor checks and decodes them: a record's
+// scanner checks records in bulk. One goroutine reads pages, one per processor
+// checks and decodes them, and the caller's takes the results in order: a record's
 // link can be checked without the records before it, because their hashes are
-// stored. It returns the head it came to.
+// stored.
+type scanner struct {
+	log     *Log
+	last    events.Seq
+	ctx     context.Context // of one scan
+	work    chan *chunk
+	ordered chan *chunk // the same chunks, in the order of their records
+	free    chan *chunk // chunks to use again
+}
+
+// scan checks the records after base up to last, in order, and hands them to each,
+// which must not keep the slice. It returns the head it came to.
 func (l *Log) scan(ctx context.Context, last events.Seq, each func([]events.Record) error) (events.Head, error) {
 	ctx, stop := context.WithCancel(ctx)
+	workers := runtime.GOMAXPROCS(0)
+	s := &scanner{log: l, last: last, ctx: ctx, work: make(chan *chunk), ordered: make(chan *chunk, 2*workers)}
+	s.free = make(chan *chunk, cap(s.ordered)+workers+2)
+	for range cap(s.free) {
+		s.free <- &chunk{decoded: make(chan struct{}, 1)}
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-
-	workers := runtime.GOMAXPROCS(0)
-	work := make(chan *chunk)
-	ordered := make(chan *chunk, 2*workers)
-	wg.Go(func() {
-		defer close(ordered)
-		defer close(work)
-		l.readChunks(ctx, last, func(c *chunk) bool {
-			return send(ctx, ordered, c) && send(ctx, work, c)
-		})
-	})
+	wg.Go(s.read)
 	for range workers {
-		wg.Go(func() {
-			dec := events.NewDecoder()
-			for c := range work {
-				c.decode(dec)
-			}
-		})
+		wg.Go(s.decode)
 	}
 
 	head := l.base
-	for c := range ordered {
+	for c := range s.ordered {
 		select {
-		case <-c.done:
+		case <-c.decoded:
 		case <-ctx.Done():
 			return head, ctx.Err()
 		}
@@ -56,46 +58,57 @@ func (l *Log) scan(ctx context.Context, last events.Seq, each func([]events.Reco
 		if head, err = c.follow(head, each); err != nil {
 			return head, l.damaged(err)
 		}
+		s.free <- c // never full
 	}
 	return head, ctx.Err()
 }
 
-func send(ctx context.Context, to chan<- *chunk, c *chunk) bool {
-	select {
-	case to <- c:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// readChunks reads the records up to last page by page. A page that cannot be read
-// becomes the last chunk.
-func (l *Log) readChunks(ctx context.Context, last events.Seq, emit func(*chunk) bool) {
+// read reads the records page by page. A page that cannot be read is the last.
+func (s *scanner) read() {
+	defer close(s.ordered)
+	defer close(s.work)
 	seqs := make([]events.Seq, 0, pageRows)
-	for at := l.base.Seq; at < last && ctx.Err() == nil; {
-		rows, err := l.fetch(seqRange{first: at + 1, last: last}.page(seqs[:0]))
-		if !emit(&chunk{rows: rows, err: err, done: make(chan struct{})}) || err != nil {
+	for at := s.log.base.Seq; at < s.last; {
+		var c *chunk
+		select {
+		case c = <-s.free:
+		case <-s.ctx.Done():
 			return
 		}
-		at = rows[len(rows)-1].seq()
+		c.rows, c.err = s.log.fetch(c.rows[:0], seqRange{first: at + 1, last: s.last}.page(seqs[:0]))
+		if c.err == nil {
+			at = c.rows[len(c.rows)-1].seq()
+		}
+		failed := c.err != nil // once sent, c is somebody else's
+		s.ordered <- c         // never full
+		select {
+		case s.work <- c:
+		case <-s.ctx.Done():
+			return
+		}
+		if failed {
+			return
+		}
 	}
 }
 
-// decode checks and decodes the rows, as far as they are right.
-func (c *chunk) decode(dec *events.Decoder) {
-	defer close(c.done)
-	c.recs = make([]events.Record, 0, len(c.rows))
-	for i, r := range c.rows {
-		if i > 0 {
-			r.before.At = c.recs[i-1].At
+// decode checks and decodes the rows of chunks, as far as they are right.
+func (s *scanner) decode() {
+	dec := events.NewDecoder()
+	for c := range s.work {
+		c.recs = c.recs[:0]
+		for i, r := range c.rows {
+			if i > 0 {
+				r.before.At = c.recs[i-1].At
+			}
+			rec, err := dec.Open(r.before, r.seq(), r.encoded, r.hash)
+			if err != nil {
+				c.err = err
+				break
+			}
+			c.recs = append(c.recs, rec)
 		}
-		rec, err := dec.Open(r.before, r.seq(), r.encoded, r.hash)
-		if err != nil {
-			c.err = err
-			return
-		}
-		c.recs = append(c.recs, rec)
+		c.decoded <- struct{}{}
 	}
 }
 

@@ -31,12 +31,15 @@ const (
 // meta is what a valid meta page claims.
 type meta struct {
 	pageSize int64
+	root     uint64 // page of the top-level bucket
+	freelist uint64
 	pages    uint64 // high-water mark
 	txid     uint64
 }
 
 // checkShape returns an error unless f is a bbolt file at least as long as its
-// newest valid meta page claims, so that mapping it cannot fault.
+// newest valid meta page claims, so that mapping it cannot fault, and its pages
+// form the trees that bbolt expects. It reads the file once.
 func checkShape(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -58,7 +61,11 @@ func checkShape(f *os.File) error {
 	if least := m.pages * uint64(m.pageSize); m.pages < 4 || m.pages > uint64(size) || least > uint64(size) {
 		return fmt.Errorf("is cut short: %d bytes of at least %d", size, least)
 	}
-	return nil
+	pages, err := readPages(f, m)
+	if err != nil {
+		return err
+	}
+	return pages.check()
 }
 
 // newestMeta finds the meta page that bbolt will go by: of two the valid one, of
@@ -90,22 +97,14 @@ func readMeta(f io.ReaderAt, at int64) (meta, bool) {
 	order := binary.NativeEndian
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
-	m := meta{pageSize: int64(order.Uint32(b[8:])), pages: order.Uint64(b[40:]), txid: order.Uint64(b[48:])}
+	m := meta{
+		pageSize: int64(order.Uint32(b[8:])),
+		root:     order.Uint64(b[16:]),
+		freelist: order.Uint64(b[32:]),
+		pages:    order.Uint64(b[40:]),
+		txid:     order.Uint64(b[48:]),
+	}
 	ok := order.Uint32(b) == boltMagic && order.Uint32(b[4:]) == boltVersion && order.Uint64(b[56:]) == sum.Sum64() &&
 		m.pageSize >= smallestPage && m.pageSize <= largestPage && m.pageSize&(m.pageSize-1) == 0
 	return m, ok
-}
-
-// warm reads f once from begin to end. bbolt tells the kernel that it will access
-// its mapping at random, so without this a scan of a file that is not cached
-// fetches it page by page, seventy times slower.
-func warm(f io.ReaderAt) error {
-	buf := make([]byte, 1<<20)
-	for at := int64(0); ; at += int64(len(buf)) {
-		if _, err := f.ReadAt(buf, at); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
 }

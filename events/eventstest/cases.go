@@ -306,7 +306,7 @@ func endsWhenClosed(s *script) {
 }
 
 func readersBesideAWriter(s *script) {
-	const total = 150
+	const total = 80
 	s.append(lift("a", "first"))
 	ctx, cancel := context.WithCancel(s.Context())
 	var wg sync.WaitGroup

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -123,7 +124,10 @@ func (c *Codec) readInt() int64 {
 
 // readString reads valid UTF-8 of at most limit bytes.
 func (c *Codec) readString(limit int) string {
-	b := c.take(c.readLen(stringForms, limit))
+	b, ok := c.shortString(limit)
+	if !ok {
+		b = c.take(c.readLen(stringForms, limit))
+	}
 	if len(b) == 0 {
 		return ""
 	}
@@ -139,18 +143,38 @@ func (c *Codec) readString(limit int) string {
 	return s
 }
 
+// shortString reads a string of the form fixstr, if that is next and in order. Most
+// strings are; the way over readLen takes twice the time.
+func (c *Codec) shortString(limit int) ([]byte, bool) {
+	if c.off >= len(c.buf) {
+		return nil, false
+	}
+	n, from := int(c.buf[c.off])-0xa0, c.off+1
+	if n < 0 || n > 31 || n > limit || n > len(c.buf)-from {
+		return nil, false
+	}
+	c.off = from + n
+	return c.buf[from:c.off], true
+}
+
 // next takes one byte.
 func (c *Codec) next() byte {
-	b := c.take(1)
-	if len(b) == 0 {
+	if c.err != nil || c.off >= len(c.buf) {
+		c.take(1)   // for its error
 		return 0xc1 // a byte that no form uses
 	}
-	return b[0]
+	b := c.buf[c.off]
+	c.off++
+	return b
 }
 
 // big reads n bytes as a big-endian number.
 func (c *Codec) big(n int) (v uint64) {
-	for _, b := range c.take(n) {
+	b := c.take(n)
+	if len(b) == 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	for _, b := range b {
 		v = v<<8 | uint64(b)
 	}
 	return v

@@ -3,8 +3,8 @@ package wire
 import "hash/maphash"
 
 const (
-	sharedLen = 64      // longer strings seldom repeat
-	sharedN   = 1 << 12 // slots; 64 KiB of string headers
+	sharedLen = 32      // longer strings seldom repeat
+	sharedN   = 1 << 10 // slots; 16 KiB of string headers, which stay in the cache
 )
 
 // Strings remembers short strings that were decoded lately, so that a scan of many
