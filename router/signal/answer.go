@@ -60,14 +60,31 @@ func (a *answer) note(name, content string) {
 	}
 }
 
-// says reports whether the message contains one of the phrases, which are in lower case.
+// says reports whether the message contains one of the phrases, which are in lower
+// case. An answer that blames the request may quote the prompt, so that there only
+// what the provider says before any quotation counts.
 func (a *answer) says(phrases ...string) bool {
+	low := a.low
+	if a.refusesRequest() {
+		low = unquoted(low)
+	}
 	for _, p := range phrases {
-		if strings.Contains(a.low, p) {
+		if strings.Contains(low, p) {
 			return true
 		}
 	}
 	return false
+}
+
+// unquoted is the beginning of a message up to a quotation, at most 160 bytes.
+func unquoted(low string) string {
+	low = low[:min(len(low), 160)]
+	for _, mark := range [...]string{`"`, "`", " '", "“", "{"} {
+		if i := strings.Index(low, mark); i >= 0 {
+			low = low[:i]
+		}
+	}
+	return low
 }
 
 // coded reports whether the error's code, type, reason or status is one of the

@@ -44,7 +44,7 @@ func (a *answer) byException(name string) verdict {
 		return capacity("model_not_ready")
 	case "accessdeniedexception":
 		if a.says("access to the model") {
-			v := forbidden("model_access", events.ReasonNotEntitled)
+			v := forbidden("model_access", "") // not the account's to lose, so no hold
 			v.scope = events.ScopeModel
 			return v
 		}

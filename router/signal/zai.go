@@ -65,7 +65,9 @@ func (a *answer) zaiRest(code int) verdict {
 		return v
 	case code >= 1000 && code <= 1004:
 		return auth("token")
-	case code >= 1110 && code <= 1121 && code != 1113:
+	case code == 1120:
+		return serverError("account_service")
+	case code >= 1110 && code <= 1112, code == 1121:
 		return forbidden("account_state", events.ReasonBanned)
 	case a.limits() && a.says("limit exhausted", "usage limit reached", "使用上限"):
 		return quota("text_window", events.ScopeAccount).over(a.zaiWindow(events.WindowUnknown))
