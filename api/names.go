@@ -30,7 +30,7 @@ func (b *Backend) cells(list []events.Cell) []CellRef {
 const pseudonymLength = len(identity.Prefix) + 20
 
 // show puts the ids as given into a text that names stored ones.
-func (b *Backend) show(text string) string {
+func show(text string, ids *identity.Book) string {
 	var out strings.Builder
 	for {
 		before, after, found := strings.Cut(text, identity.Prefix)
@@ -40,7 +40,7 @@ func (b *Backend) show(text string) string {
 		}
 		text = identity.Prefix + after
 		n := min(pseudonymLength, len(text))
-		out.WriteString(b.Identities.Given(text[:n]))
+		out.WriteString(ids.Given(text[:n]))
 		text = text[n:]
 	}
 }

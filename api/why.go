@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/projection/identity"
 )
 
 // WhyAnswer says why a cell, or the cells behind one question, are as they are.
@@ -78,24 +80,30 @@ func why(ctx context.Context, b *Backend, q *whyQuery) (WhyAnswer, error) {
 	if err != nil {
 		return WhyAnswer{}, err
 	}
-	a := WhyAnswer{
-		AsOfSeq: uint64(v.state.Head().Seq), Now: Time{v.now}, Sentence: b.show(x.Sentence), Status: string(x.Status),
-		Account: b.Identities.Given(x.Account), Provider: x.Provider, Target: x.Target, Cells: []WhyCell{},
+	return *NewWhyAnswer(x, v.state, v.now, b.Identities), nil
+}
+
+// NewWhyAnswer renders an explanation of a state as seen at now, with ids as given.
+// At most 100 cells are shown; CellCount says how many there are.
+func NewWhyAnswer(x *projection.Explanation, s *projection.State, now time.Time, ids *identity.Book) *WhyAnswer {
+	a := &WhyAnswer{
+		AsOfSeq: uint64(s.Head().Seq), Now: Time{now}, Sentence: show(x.Sentence, ids), Status: string(x.Status),
+		Account: ids.Given(x.Account), Provider: x.Provider, Target: x.Target, Cells: []WhyCell{},
 		CellCount: len(x.Cells), GroupsVersion: x.GroupsVersion, PolicyVersion: x.PolicyVersion,
 	}
 	for i := range x.Cells[:min(len(x.Cells), maxWhyCells)] {
-		a.Cells = append(a.Cells, b.whyCell(&x.Cells[i]))
+		a.Cells = append(a.Cells, newWhyCell(&x.Cells[i], ids))
 	}
-	return a, nil
+	return a
 }
 
-func (b *Backend) whyCell(x *projection.CellExplanation) WhyCell {
+func newWhyCell(x *projection.CellExplanation, ids *identity.Book) WhyCell {
 	c := WhyCell{
-		Account: b.Identities.Given(x.Account), Target: x.Target, Status: string(x.Status), Sentence: b.show(x.Sentence),
+		Account: ids.Given(x.Account), Target: x.Target, Status: string(x.Status), Sentence: show(x.Sentence, ids),
 		Causes: []EventRow{}, Ends: []WhyEnding{},
 	}
 	for _, cause := range x.Causes {
-		c.Causes = append(c.Causes, NewEventRow(cause.Record, b.Identities))
+		c.Causes = append(c.Causes, NewEventRow(cause.Record, ids))
 		if e, ok := cause.Record.Event.(*events.LimitObserved); ok {
 			c.decidedBy(e)
 		}
