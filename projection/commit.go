@@ -50,13 +50,14 @@ func (e *Engine) run() {
 		case p := <-e.queue:
 			batch = e.drain(p)
 		case <-timer.C:
-			e.watchClock()
 			if e.work.Due(e.now()) {
 				batch = []*pending{e.expiry()}
 			}
 		case <-e.stop:
 			return
 		}
+		// Not only when idle: with commands coming all the time the timer never fires.
+		e.watchClock()
 		if e.err = e.commit(batch); e.err != nil {
 			return
 		}

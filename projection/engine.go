@@ -168,16 +168,17 @@ func (e *Engine) fold(ctx context.Context) error {
 
 // configure appends the definitions and accounts that differ from those in force.
 func (e *Engine) configure(ctx context.Context, o *Options) error {
+	s := e.State() // the working state is the writer's by now
 	groups, policy := o.Groups, o.Policy
 	var err error
 	if groups == nil {
-		if groups, err = e.work.groups.Config(); err != nil {
-			return fmt.Errorf("the groups of record %d: %w", e.work.head.Seq, err)
+		if groups, err = s.groups.Config(); err != nil {
+			return fmt.Errorf("the groups of record %d: %w", s.head.Seq, err)
 		}
 	}
 	if policy == nil {
-		if policy, err = e.work.policy.Config(); err != nil {
-			return fmt.Errorf("the policy of record %d: %w", e.work.head.Seq, err)
+		if policy, err = s.policy.Config(); err != nil {
+			return fmt.Errorf("the policy of record %d: %w", s.head.Seq, err)
 		}
 	}
 	intents := []Intent{&DefineGroups{Config: *groups}, &DefinePolicy{Config: *policy}}

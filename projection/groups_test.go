@@ -72,8 +72,14 @@ func TestRule09ResolutionIsDeterministic(t *testing.T) {
 // answer, whatever came before.
 func TestRule09CacheChangesNoAnswer(t *testing.T) {
 	g := defined(t, GroupsConfig{})
-	for i := range maxResolved + 10 {
-		g.Resolve("antigravity", fmt.Sprintf("claude-%d", i))
+	known := map[modelName]*Resolution{}
+	for i := range maxResolved - 1 {
+		name := fmt.Sprintf("claude-%d", i)
+		known[modelName{"antigravity", name}] = g.resolve("antigravity", name)
+	}
+	g.resolved.Store(&known)
+	for i := range 10 {
+		g.Resolve("antigravity", fmt.Sprintf("gemini-%d", i))
 	}
 	if n := len(*g.resolved.Load()); n != maxResolved {
 		t.Errorf("%d names remembered, want %d", n, maxResolved)

@@ -51,12 +51,24 @@ func newMetrics(e *Engine) *metrics {
 	return m
 }
 
-// Describe implements prometheus.Collector.
-func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+// Describe implements prometheus.Collector. It does not ask Collect: a pool that is
+// empty yet has no usable accounts to show.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.counted() {
+		c.Describe(ch)
+	}
+	for _, d := range []*prometheus.Desc{m.usable, m.total, m.cells, m.seq} {
+		ch <- d
+	}
+}
+
+func (m *metrics) counted() []prometheus.Collector {
+	return []prometheus.Collector{m.observations, m.latency, m.batch, m.jumps}
+}
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{m.observations, m.latency, m.batch, m.jumps} {
+	for _, c := range m.counted() {
 		c.Collect(ch)
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {

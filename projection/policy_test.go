@@ -2,6 +2,7 @@ package projection
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,10 +129,9 @@ func TestRule13BadPoliciesAreRefused(t *testing.T) {
 
 func TestRule13DefinitionsOverAMebibyteAreRefused(t *testing.T) {
 	c := GroupsConfig{Bootstrap: PresetNone}
-	for i := range 4000 {
-		c.Groups = append(c.Groups, GroupConfig{
-			ID: odd(i), Providers: []string{"p"}, Patterns: []string{strings.Repeat("x", events.MaxID)},
-		})
+	patterns := slices.Repeat([]string{strings.Repeat("x", events.MaxID)}, 100)
+	for i := range 50 {
+		c.Groups = append(c.Groups, GroupConfig{ID: odd(i), Providers: []string{"p"}, Patterns: patterns})
 	}
 	newScenario(t).refused(CodeTooLarge, &DefineGroups{Config: c})
 }
