@@ -61,8 +61,8 @@ type AccountAnswer struct {
 func (s *Server) routeAccounts() {
 	const one = "/v1/accounts/{id}"
 	handle(s, huma.Operation{OperationID: "accounts", Method: http.MethodGet, Path: "/v1/accounts", Summary: "The pool"}, listAccounts)
-	handle(s, huma.Operation{OperationID: "put-account", Method: http.MethodPut, Path: one, Summary: "Add an account, or replace its settings"}, putAccount)
-	handle(s, huma.Operation{OperationID: "patch-account", Method: http.MethodPatch, Path: one, Summary: "Change settings of an account"}, patchAccount)
+	handleBody(s, huma.Operation{OperationID: "put-account", Method: http.MethodPut, Path: one, Summary: "Add an account, or replace its settings"}, putAccount)
+	handleBody(s, huma.Operation{OperationID: "patch-account", Method: http.MethodPatch, Path: one, Summary: "Change settings of an account"}, patchAccount)
 	handle(s, huma.Operation{OperationID: "remove-account", Method: http.MethodDelete, Path: one, Summary: "Take an account out of the pool"}, removeAccount)
 }
 
@@ -119,13 +119,11 @@ func (v *view) available(a *projection.Account) bool {
 	})
 }
 
-type putAccountInput struct {
-	ID   string `path:"id" doc:"as given or as stored, percent-encoded"`
-	Body AccountPut
+type accountPath struct {
+	ID string `path:"id" doc:"as given or as stored, percent-encoded"`
 }
 
-func putAccount(ctx context.Context, b *Backend, in *putAccountInput) (AccountAnswer, error) {
-	q := &in.Body
+func putAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPut) (AccountAnswer, error) {
 	put := &projection.PutAccount{ID: b.stored(ctx, in.ID), Spec: events.AccountSpec{
 		Provider: q.Provider, Priority: q.Priority, Weight: q.Weight, Disabled: q.Disabled,
 		DisableCooling: q.DisableCooling, CredentialVersion: q.CredentialVersion,
@@ -145,13 +143,8 @@ func putAccount(ctx context.Context, b *Backend, in *putAccountInput) (AccountAn
 	return b.changeAccount(ctx, put.ID, q.OnBehalfOf, put)
 }
 
-type patchAccountInput struct {
-	ID   string `path:"id" doc:"as given or as stored, percent-encoded"`
-	Body AccountPatch
-}
-
-func patchAccount(ctx context.Context, b *Backend, in *patchAccountInput) (AccountAnswer, error) {
-	q, id := &in.Body, b.stored(ctx, in.ID)
+func patchAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPatch) (AccountAnswer, error) {
+	id := b.stored(ctx, in.ID)
 	return b.changeAccount(ctx, id, q.OnBehalfOf, &projection.PatchAccount{
 		ID: id, Priority: q.Priority, Weight: q.Weight, Disabled: q.Disabled,
 		DisableCooling: q.DisableCooling, CredentialVersion: q.CredentialVersion,

@@ -71,13 +71,12 @@ type Change struct {
 
 // routeActions registers the verbs of an operator.
 func (s *Server) routeActions() {
-	handle(s, huma.Operation{OperationID: "suspend", Method: http.MethodPost, Path: "/v1/suspend", Summary: "Block cells by hand"}, suspend)
-	handle(s, huma.Operation{OperationID: "lift", Method: http.MethodPost, Path: "/v1/lift", Summary: "End manual suspensions"}, lift)
-	handle(s, huma.Operation{OperationID: "clear", Method: http.MethodPost, Path: "/v1/clear", Summary: "End cooldowns and holds"}, clearCells)
+	handleBody(s, huma.Operation{OperationID: "suspend", Method: http.MethodPost, Path: "/v1/suspend", Summary: "Block cells by hand"}, suspend)
+	handleBody(s, huma.Operation{OperationID: "lift", Method: http.MethodPost, Path: "/v1/lift", Summary: "End manual suspensions"}, lift)
+	handleBody(s, huma.Operation{OperationID: "clear", Method: http.MethodPost, Path: "/v1/clear", Summary: "End cooldowns and holds"}, clearCells)
 }
 
-func suspend(ctx context.Context, b *Backend, in *body[SuspendRequest]) (ActionAnswer, error) {
-	q := &in.Body
+func suspend(ctx context.Context, b *Backend, _ *none, q *SuspendRequest) (ActionAnswer, error) {
 	c := &projection.Suspend{
 		Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, Until: q.Until.Time, Forever: q.Forever, DryRun: q.DryRun,
 	}
@@ -90,13 +89,11 @@ func suspend(ctx context.Context, b *Backend, in *body[SuspendRequest]) (ActionA
 	return b.act(ctx, q.OnBehalfOf, c)
 }
 
-func lift(ctx context.Context, b *Backend, in *body[FilterRequest]) (ActionAnswer, error) {
-	q := &in.Body
+func lift(ctx context.Context, b *Backend, _ *none, q *FilterRequest) (ActionAnswer, error) {
 	return b.act(ctx, q.OnBehalfOf, &projection.Lift{Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, DryRun: q.DryRun})
 }
 
-func clearCells(ctx context.Context, b *Backend, in *body[FilterRequest]) (ActionAnswer, error) {
-	q := &in.Body
+func clearCells(ctx context.Context, b *Backend, _ *none, q *FilterRequest) (ActionAnswer, error) {
 	return b.act(ctx, q.OnBehalfOf, &projection.Clear{Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, DryRun: q.DryRun})
 }
 

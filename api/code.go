@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router"
 )
@@ -38,62 +40,68 @@ const (
 	CodeCanceled         Code = "canceled"               // the request ended before it was executed
 )
 
-// statuses is the one table from codes to HTTP statuses.
-func statuses() map[Code]int {
-	return map[Code]int{
-		Code(projection.CodeInvalid):          http.StatusUnprocessableEntity,
-		Code(projection.CodeEmptyFilter):      http.StatusBadRequest,
-		Code(projection.CodeUnknownAccount):   http.StatusNotFound,
-		Code(projection.CodeUnknownTarget):    http.StatusNotFound,
-		Code(projection.CodeWrongVerb):        http.StatusConflict,
-		Code(projection.CodeAccountRemoved):   http.StatusConflict,
-		Code(projection.CodeProviderMismatch): http.StatusUnprocessableEntity,
-		Code(projection.CodeKeyReused):        http.StatusConflict,
-		Code(projection.CodeSuspensionLive):   http.StatusConflict,
-		Code(projection.CodePoolFull):         http.StatusConflict,
-		Code(projection.CodeModelCellsFull):   http.StatusConflict,
-		Code(projection.CodeTooLarge):         http.StatusRequestEntityTooLarge,
-		Code(projection.CodeInvalidGroups):    http.StatusUnprocessableEntity,
-		Code(projection.CodeInvalidPolicy):    http.StatusUnprocessableEntity,
-
-		Code(router.BlockNoAccounts): http.StatusNotFound,
-		Code(router.BlockExcluded):   http.StatusServiceUnavailable,
-		Code(router.BlockDisabled):   http.StatusServiceUnavailable,
-		Code(router.BlockSuspended):  http.StatusServiceUnavailable,
-		Code(router.BlockHeld):       http.StatusServiceUnavailable,
-		Code(router.BlockCooling):    http.StatusTooManyRequests,
-
-		CodeInvalidBody:      http.StatusBadRequest,
-		CodeUnknownParameter: http.StatusBadRequest,
-		CodePageToken:        http.StatusBadRequest,
-		CodeAtInFuture:       http.StatusBadRequest,
-		CodeUnauthorized:     http.StatusUnauthorized,
-		CodeForbiddenScope:   http.StatusForbidden,
-		CodeCrossOrigin:      http.StatusForbidden,
-		CodeNotFound:         http.StatusNotFound,
-		CodeUnknownEvent:     http.StatusNotFound,
-		CodeUnknownToken:     http.StatusNotFound,
-		CodeMethod:           http.StatusMethodNotAllowed,
-		CodeTimeout:          http.StatusRequestTimeout,
-		CodeTokenExists:      http.StatusConflict,
-		CodeLastAdmin:        http.StatusConflict,
-		CodeBodyTooLarge:     http.StatusRequestEntityTooLarge,
-		CodeMediaType:        http.StatusUnsupportedMediaType,
-		CodeInternal:         http.StatusInternalServerError,
-		CodeUnavailable:      http.StatusNotImplemented,
-		CodeStarting:         http.StatusServiceUnavailable,
-		CodeBusy:             http.StatusServiceUnavailable,
-		CodeStopped:          http.StatusServiceUnavailable,
-		CodeUnknownOutcome:   http.StatusServiceUnavailable,
-		CodeCanceled:         http.StatusServiceUnavailable,
+// Codes lists every code.
+func Codes() []Code {
+	return []Code{
+		Code(projection.CodeInvalid), Code(projection.CodeEmptyFilter), Code(projection.CodeUnknownAccount),
+		Code(projection.CodeUnknownTarget), Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
+		Code(projection.CodeProviderMismatch), Code(projection.CodeKeyReused), Code(projection.CodeSuspensionLive),
+		Code(projection.CodePoolFull), Code(projection.CodeModelCellsFull), Code(projection.CodeTooLarge),
+		Code(projection.CodeInvalidGroups), Code(projection.CodeInvalidPolicy),
+		Code(router.BlockNoAccounts), Code(router.BlockExcluded), Code(router.BlockDisabled), Code(router.BlockSuspended),
+		Code(router.BlockHeld), Code(router.BlockCooling),
+		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
+		CodeCrossOrigin, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
+		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
+		CodeStopped, CodeUnknownOutcome, CodeCanceled,
 	}
 }
 
-// status returns the HTTP status of a code; a code without a row is a fault of the
-// server's.
-func (c Code) status() int {
-	if s, ok := statuses()[c]; ok {
-		return s
+// Status is the one table from codes to HTTP statuses. A code without a row is a
+// fault of the server's.
+func (c Code) Status() int {
+	switch c {
+	case CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, Code(projection.CodeEmptyFilter):
+		return http.StatusBadRequest
+	case CodeUnauthorized:
+		return http.StatusUnauthorized
+	case CodeForbiddenScope, CodeCrossOrigin:
+		return http.StatusForbidden
+	case CodeNotFound, CodeUnknownEvent, CodeUnknownToken, Code(router.BlockNoAccounts),
+		Code(projection.CodeUnknownAccount), Code(projection.CodeUnknownTarget):
+		return http.StatusNotFound
+	case CodeMethod:
+		return http.StatusMethodNotAllowed
+	case CodeTimeout:
+		return http.StatusRequestTimeout
+	case CodeTokenExists, CodeLastAdmin, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
+		Code(projection.CodeKeyReused), Code(projection.CodeSuspensionLive), Code(projection.CodePoolFull),
+		Code(projection.CodeModelCellsFull):
+		return http.StatusConflict
+	case CodeBodyTooLarge, Code(projection.CodeTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case CodeMediaType:
+		return http.StatusUnsupportedMediaType
+	case Code(projection.CodeInvalid), Code(projection.CodeProviderMismatch), Code(projection.CodeInvalidGroups),
+		Code(projection.CodeInvalidPolicy):
+		return http.StatusUnprocessableEntity
+	case Code(router.BlockCooling):
+		return http.StatusTooManyRequests
+	case CodeUnavailable:
+		return http.StatusNotImplemented
+	case CodeStarting, CodeBusy, CodeStopped, CodeUnknownOutcome, CodeCanceled, Code(router.BlockExcluded),
+		Code(router.BlockDisabled), Code(router.BlockSuspended), Code(router.BlockHeld):
+		return http.StatusServiceUnavailable
+	default: // CodeInternal
+		return http.StatusInternalServerError
 	}
-	return http.StatusInternalServerError
+}
+
+// Schema implements huma.SchemaProvider.
+func (Code) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, c := range Codes() {
+		s.Enum = append(s.Enum, string(c))
+	}
+	return s
 }

@@ -9,21 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// decode reads one JSON value strictly: no unknown members, nothing after it. It is
-// a *Problem that it returns, as an error for huma.
-func decode(doc []byte, v any) error {
+// decode reads one JSON value strictly: no unknown members, nothing after it.
+func decode(doc []byte, v any) *Problem {
 	if !utf8.Valid(doc) {
 		return newProblem(CodeInvalidBody, "the body is not UTF-8")
 	}
-	if p := decodeLoose(doc, v); p != nil {
-		return p
-	}
-	return nil
+	return decodeUpstream(doc, v)
 }
 
-// decodeLoose is decode for bodies that carry what an upstream sent: bytes that are
+// decodeUpstream is decode for bodies that carry what an upstream sent: bytes that are
 // not UTF-8 become replacement characters, because a limit must not go unreported.
-func decodeLoose(doc []byte, v any) *Problem {
+func decodeUpstream(doc []byte, v any) *Problem {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return newProblem(CodeInvalidBody, "the body is empty; it must be a JSON object")
 	}

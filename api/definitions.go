@@ -90,12 +90,12 @@ type PolicyChange struct {
 // routeDefinitions registers groups, aliases and policy.
 func (s *Server) routeDefinitions() {
 	handle(s, huma.Operation{OperationID: "groups", Method: http.MethodGet, Path: "/v1/groups", Summary: "Groups and aliases in force"}, getGroups)
-	handle(s, huma.Operation{OperationID: "put-groups", Method: http.MethodPut, Path: "/v1/groups", Summary: "Replace the configured groups and aliases"}, putGroups)
+	handleBody(s, huma.Operation{OperationID: "put-groups", Method: http.MethodPut, Path: "/v1/groups", Summary: "Replace the configured groups and aliases"}, putGroups)
 	handle(s, huma.Operation{OperationID: "policy", Method: http.MethodGet, Path: "/v1/policy", Summary: "The policy in force"}, getPolicy)
-	handle(s, huma.Operation{OperationID: "put-policy", Method: http.MethodPut, Path: "/v1/policy", Summary: "Replace the configured policy"}, putPolicy)
+	handleBody(s, huma.Operation{OperationID: "put-policy", Method: http.MethodPut, Path: "/v1/policy", Summary: "Replace the configured policy"}, putPolicy)
 }
 
-func getGroups(_ context.Context, b *Backend, _ *struct{}) (GroupsAnswer, error) {
+func getGroups(_ context.Context, b *Backend, _ *none) (GroupsAnswer, error) {
 	return groupsAnswer(b.Engine.State())
 }
 
@@ -128,15 +128,13 @@ func groupsAnswer(s *projection.State) (GroupsAnswer, error) {
 	return a, nil
 }
 
-// A dry run is taken in the query as well as in the body of definitions, so that
-// the body can be the operator's file as it is.
-type putGroupsInput struct {
+// dryRun is taken in the query as well as in the body of definitions, so that the
+// body can be the operator's file as it is.
+type dryRun struct {
 	DryRun bool `query:"dry_run" doc:"say what would change, and change nothing"`
-	Body   GroupsPut
 }
 
-func putGroups(ctx context.Context, b *Backend, in *putGroupsInput) (GroupsAnswer, error) {
-	q := &in.Body
+func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (GroupsAnswer, error) {
 	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefineGroups{Config: q.GroupsConfig, DryRun: q.DryRun || in.DryRun})
 	if err != nil {
 		return GroupsAnswer{}, err
@@ -156,7 +154,7 @@ func putGroups(ctx context.Context, b *Backend, in *putGroupsInput) (GroupsAnswe
 	return a, err
 }
 
-func getPolicy(_ context.Context, b *Backend, _ *struct{}) (PolicyAnswer, error) {
+func getPolicy(_ context.Context, b *Backend, _ *none) (PolicyAnswer, error) {
 	return policyAnswer(b.Engine.State())
 }
 
@@ -171,13 +169,7 @@ func policyAnswer(s *projection.State) (PolicyAnswer, error) {
 	}, nil
 }
 
-type putPolicyInput struct {
-	DryRun bool `query:"dry_run" doc:"check it, and change nothing"`
-	Body   PolicyPut
-}
-
-func putPolicy(ctx context.Context, b *Backend, in *putPolicyInput) (PolicyAnswer, error) {
-	q := &in.Body
+func putPolicy(ctx context.Context, b *Backend, in *dryRun, q *PolicyPut) (PolicyAnswer, error) {
 	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefinePolicy{Config: q.PolicyConfig, DryRun: q.DryRun || in.DryRun})
 	if err != nil {
 		return PolicyAnswer{}, err

@@ -22,9 +22,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(x, r)
 			return
 		}
-		given, ok := bearer(r)
+		given := bearer(r)
 		if x.token = s.tokens.find(given); x.token == nil {
-			x.Header().Set("WWW-Authenticate", challenge(ok))
+			x.Header().Set("WWW-Authenticate", challenge(given))
 			x.problem(newProblem(CodeUnauthorized, "send a known token as Authorization: Bearer TOKEN"))
 			return
 		}
@@ -37,14 +37,17 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// bearer returns the token that a request presents.
-func bearer(r *http.Request) (string, bool) {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+// bearer returns the token that a request presents, empty if it presents none.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
-func challenge(presented bool) string {
-	if presented {
+func challenge(presented string) string {
+	if presented != "" {
 		return `Bearer realm="abeyance", error="invalid_token"`
 	}
 	return `Bearer realm="abeyance"`

@@ -59,17 +59,14 @@ func (s *Server) routeProxies(r chi.Router) {
 }
 
 // take reads the body of a plain handler into v.
-func (x *exchange) take(v any, read func([]byte, any) error) *Problem {
+func (x *exchange) take(v any, read func([]byte, any) *Problem) *Problem {
 	if p := checkQuery(x.request.URL.RawQuery, nil); p != nil {
 		return p
 	}
 	if p := x.read(); p != nil {
 		return p
 	}
-	if p, ok := errors.AsType[*Problem](read(x.body, v)); ok {
-		return p
-	}
-	return nil
+	return read(x.body, v)
 }
 
 func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {

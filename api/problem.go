@@ -55,6 +55,6 @@ const problemType = "application/problem+json"
 
 // newProblem fills in what follows from the code.
 func newProblem(code Code, detail string) *Problem {
-	status := code.status()
+	status := code.Status()
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 }

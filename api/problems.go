@@ -32,38 +32,20 @@ func (p *Problem) GetHeaders() http.Header {
 	return h
 }
 
-// ErrorDetail implements huma.ErrorDetailer: it carries the problem through huma's
-// own error to transform.
-func (p *Problem) ErrorDetail() *huma.ErrorDetail {
-	return &huma.ErrorDetail{Message: p.Detail, Value: p}
-}
-
 // transform turns the errors that huma makes by itself into problems.
 func transform(_ huma.Context, _ string, v any) (any, error) {
 	e, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
 	}
+	if e.Status != http.StatusUnprocessableEntity {
+		return newProblem(CodeInternal, e.Detail), nil // unreachable: huma itself refuses parameters only
+	}
 	var details []string
 	for _, d := range e.Errors {
-		if p, ok := d.Value.(*Problem); ok {
-			return p, nil
-		}
 		details = append(details, d.Location+": "+d.Message)
 	}
-	code := Code(projection.CodeInvalid)
-	switch e.Status {
-	case http.StatusUnprocessableEntity:
-	case http.StatusBadRequest:
-		code = CodeInvalidBody
-	default:
-		code = CodeInternal
-	}
-	p := newProblem(code, strings.Join(append(details, e.Detail), "; "))
-	if len(details) > 0 {
-		p.Detail = strings.Join(details, "; ")
-	}
-	return p, nil
+	return newProblem(Code(projection.CodeInvalid), strings.Join(details, "; ")), nil
 }
 
 // problem maps an error to the problem a client sees. What is no fault of the
@@ -92,7 +74,7 @@ func (b *Backend) refusal(err error) *Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*projection.Error](err); ok {
-		p := newProblem(Code(e.Code), b.show(e.Message))
+		p := newProblem(Code(e.Code), show(e.Message, b.Identities))
 		p.Cells = b.cells(e.Cells[:min(len(e.Cells), maxProblemCells)])
 		return p
 	}

@@ -138,14 +138,6 @@ func (s *Server) report(_ http.ResponseWriter, r *http.Request) {
 	x.problem(s.problem(r.Context(), b, err))
 }
 
-// decodeUpstream is decodeLoose for take.
-func decodeUpstream(doc []byte, v any) error {
-	if p := decodeLoose(doc, v); p != nil {
-		return p
-	}
-	return nil
-}
-
 // lease is the lease that the report names, or one that only names the account.
 func (q *ReportRequest) lease() (router.Lease, error) {
 	l := router.Lease{}
@@ -192,7 +184,7 @@ func reportAnswer(o *router.Outcome) ReportAnswer {
 }
 
 func advice(a projection.Advice) Advice {
-	return Advice{Action: string(a.Action), AfterSeconds: a.After.Seconds()}
+	return Advice{Action: string(a.Action), AfterSeconds: a.After.Round(time.Millisecond).Seconds()}
 }
 
 func (s *Server) classify(_ http.ResponseWriter, r *http.Request) {

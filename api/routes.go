@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -40,8 +41,8 @@ func apiConfig(version string) huma.Config {
 	c := huma.DefaultConfig("Abeyance", version)
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
 	// huma looks a type with a suffix, as application/problem+json, up by its suffix.
-	strict := huma.Format{Marshal: encode, Unmarshal: decode}
-	c.Formats = map[string]huma.Format{"application/json": strict, "json": strict}
+	format := huma.Format{Marshal: encode, Unmarshal: json.Unmarshal}
+	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	c.Transformers = []huma.Transformer{transform}
 	c.Info.Description = "Which account of a pool may serve which model, why not, and since when."
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
@@ -60,9 +61,6 @@ func (ruleSchema) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
-// body is the input of a route that takes nothing but a body.
-type body[T any] struct{ Body T }
-
 // answer is the output of a route.
 type answer[T any] struct{ Body T }
 
@@ -79,9 +77,30 @@ func handle[I, O any](s *Server, op huma.Operation, h func(context.Context, *Bac
 	})
 }
 
+// handleBody registers a management route that takes a body besides its
+// parameters. The body is decoded here: huma knows only its description.
+func handleBody[I, B, O any](s *Server, op huma.Operation, h func(context.Context, *Backend, *I, *B) (O, error)) {
+	op.RequestBody = s.jsonBody(reflect.TypeFor[B]())
+	handle(s, op, func(ctx context.Context, b *Backend, in *I) (O, error) {
+		body := new(B)
+		if p := decode(exchangeOf(ctx).body, body); p != nil {
+			return *new(O), p
+		}
+		return h(ctx, b, in, body)
+	})
+}
+
+// none is the parameters of a route that has none.
+type none = struct{}
+
+func (s *Server) jsonBody(t reflect.Type) *huma.RequestBody {
+	schema := s.api.OpenAPI().Components.Schemas.Schema(t, true, "")
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+}
+
 // describe adds what every operation's description shares.
 func (s *Server) describe(op huma.Operation) huma.Operation {
-	op.SkipValidateBody = true // decode refuses what does not fit, and commands check their values
+	op.SkipValidateBody = true // handleBody decodes strictly, and commands check their values
 	op.MaxBodyBytes = -1       // buffer has bounded the body
 	scope := s.scopes[op.Method+" "+op.Path]
 	op.Extensions = map[string]any{"x-abeyance-scope": scope}
@@ -103,8 +122,7 @@ func (s *Server) documented(op huma.Operation, in, out reflect.Type) {
 	op = s.describe(op)
 	op.Responses["200"] = s.jsonResponse("OK", "application/json", out)
 	if in != nil {
-		schema := s.api.OpenAPI().Components.Schemas.Schema(in, true, "")
-		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+		op.RequestBody = s.jsonBody(in)
 	}
 	s.api.OpenAPI().AddOperation(&op)
 }

@@ -96,7 +96,7 @@ const (
 	longByHand = 24 * time.Hour
 )
 
-func summary(_ context.Context, b *Backend, _ *struct{}) (SummaryAnswer, error) {
+func summary(_ context.Context, b *Backend, _ *none) (SummaryAnswer, error) {
 	v := b.Engine.View()
 	now := b.Engine.Now().UTC()
 	a := SummaryAnswer{
@@ -216,7 +216,7 @@ func (t *tally) groups() []GroupSummary {
 	return out
 }
 
-func head(_ context.Context, b *Backend, _ *struct{}) (HeadAnswer, error) {
+func head(_ context.Context, b *Backend, _ *none) (HeadAnswer, error) {
 	return b.head(b.Engine.State().Head()), nil
 }
 

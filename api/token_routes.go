@@ -34,20 +34,20 @@ type TokenCreated struct {
 // routeTokens registers the tokens.
 func (s *Server) routeTokens() {
 	handle(s, huma.Operation{OperationID: "tokens", Method: http.MethodGet, Path: "/v1/tokens", Summary: "Who may call what"}, s.listTokens)
-	handle(s, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/v1/tokens", Summary: "Make a token, shown only now"}, s.createToken)
+	handleBody(s, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/v1/tokens", Summary: "Make a token, shown only now"}, s.createToken)
 	handle(s, huma.Operation{OperationID: "delete-token", Method: http.MethodDelete, Path: "/v1/tokens/{name}", Summary: "End a token at once"}, s.deleteToken)
 }
 
-func (s *Server) listTokens(context.Context, *Backend, *struct{}) (TokensAnswer, error) {
+func (s *Server) listTokens(context.Context, *Backend, *none) (TokensAnswer, error) {
 	return TokensAnswer{s.tokens.List()}, nil
 }
 
-func (s *Server) createToken(ctx context.Context, _ *Backend, in *body[TokenCreate]) (TokenCreated, error) {
-	plain, err := s.tokens.Create(in.Body.Name, in.Body.Scopes)
+func (s *Server) createToken(ctx context.Context, _ *Backend, _ *none, q *TokenCreate) (TokenCreated, error) {
+	plain, err := s.tokens.Create(q.Name, q.Scopes)
 	if err != nil {
 		return TokenCreated{}, err
 	}
-	s.logger.InfoContext(ctx, "a token was made", "name", in.Body.Name, "by", exchangeOf(ctx).token.Name)
+	s.logger.InfoContext(ctx, "a token was made", "name", q.Name, "by", exchangeOf(ctx).token.Name)
 	k := s.tokens.find(plain)
 	if k == nil { // deleted in this very moment
 		return TokenCreated{}, ErrUnknownToken

@@ -1,0 +1,24 @@
+package api
+
+import "github.com/go-chi/chi/v5"
+
+// Routes lets tests walk what is registered.
+func (s *Server) Routes() chi.Routes { return s.router }
+
+// RouteScopes is the table of rights.
+func RouteScopes() map[string]Scope { return routeScopes() }
+
+// Allows is how scopes imply each other.
+func Allows(have []Scope, need Scope) bool { return allows(have, need) }
+
+// Unguarded removes a row of the table of a server.
+func (s *Server) Unguarded(route string) { delete(s.scopes, route) }
+
+// ProblemOf maps an error as the handlers do.
+func (s *Server) ProblemOf(err error) *Problem {
+	b := s.backend.Load()
+	if p := b.refusal(err); p != nil {
+		return p
+	}
+	return interruption(err)
+}

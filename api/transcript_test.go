@@ -1,0 +1,99 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write what was answered into testdata")
+
+// TestTranscripts plays the requests in testdata/*.txt and compares the answers.
+// A transcript is a list of blocks: a comment after #, a request after >, with its
+// body on a second line, and the answer after <. What differs from run to run
+// stands as CORRELATION and HASH.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newBench(t).play(string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("the answers changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// play makes the requests of a transcript and returns it with the answers.
+func (b *bench) play(script string) string {
+	b.t.Helper()
+	var out strings.Builder
+	var q request
+	lines := strings.Split(strings.TrimSuffix(script, "\n"), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "< ") {
+			continue // written anew
+		}
+		fmt.Fprintln(&out, line)
+		text, asked := strings.CutPrefix(line, "> ")
+		if !asked {
+			continue
+		}
+		if strings.HasPrefix(text, "{") {
+			q.body = text
+		} else {
+			q = request{}
+			q.method, q.path, _ = strings.Cut(text, " ")
+		}
+		if i+1 == len(lines) || !strings.HasPrefix(lines[i+1], "> {") {
+			out.WriteString(shown(b.do(q)))
+		}
+	}
+	return out.String()
+}
+
+// shown is an answer as a transcript has it.
+func shown(a answer) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "< %d\n", a.status)
+	for _, name := range []string{"Retry-After", "Allow", "WWW-Authenticate"} {
+		if v := a.header.Get(name); v != "" {
+			fmt.Fprintf(&out, "< %s: %s\n", name, v)
+		}
+	}
+	var doc bytes.Buffer
+	if err := json.Indent(&doc, []byte(strings.TrimSpace(a.body)), "", "  "); err != nil {
+		a.t.Fatal(err)
+	}
+	text := doc.String()
+	for pattern, name := range map[string]string{
+		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`: `"CORRELATION"`, `"[0-9a-f]{64}"`: `"HASH"`,
+	} {
+		text = regexp.MustCompile(pattern).ReplaceAllString(text, name)
+	}
+	for line := range strings.Lines(text + "\n") {
+		out.WriteString("< " + line)
+	}
+	return out.String()
+}
