@@ -152,22 +152,25 @@ func writeLine(w io.Writer, v any) error {
 }
 
 // toYAML turns a JSON document into the same document as YAML. JSON is YAML in flow
-// style: taking the style away keeps the names and the order of the fields.
+// style: taking the style away keeps the names and the order of the fields. Values
+// keep their quotes, so that no reader takes a "no" or a date for something else.
 func toYAML(doc []byte) ([]byte, error) {
 	var n yaml.Node
 	if err := yaml.Load(doc, &n); err != nil {
 		return nil, err
 	}
 	unflow(&n)
-	return yaml.Dump(&n)
+	return yaml.Dump(&n, yaml.WithV4Defaults())
 }
 
 func unflow(n *yaml.Node) {
-	n.Style &^= yaml.FlowStyle
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		n.Style = 0 // the dumper quotes what needs it
+	if len(n.Content) > 0 {
+		n.Style &^= yaml.FlowStyle
 	}
-	for _, c := range n.Content {
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 {
+			c.Style = 0 // a key
+		}
 		unflow(c)
 	}
 }

@@ -11,10 +11,12 @@ func TestRelativeTimes(t *testing.T) {
 		d    time.Duration
 		want string
 	}{
-		{71*time.Hour + 15*time.Minute + 27*time.Second, "in 71h15m"},
+		{71*time.Hour + 15*time.Minute + 27*time.Second, "in 71h16m"},
 		{time.Hour, "in 1h"},
 		{90 * time.Second, "in 1m30s"},
 		{10 * 24 * time.Hour, "in 10d"},
+		{59*time.Minute + 59*time.Second + 1, "in 1h"},
+		{48*time.Hour - time.Second, "in 48h"},
 		{100 * time.Millisecond, "in 1s"},
 		{0, "now"},
 		{-30 * time.Second, "30s ago"},
@@ -38,16 +40,14 @@ func TestYAMLKeepsNamesOrderAndTypes(t *testing.T) {
 	want := `b: "1"
 a:
   x:
-    - 1
-    - true
-    - null
-    - "no"
+  - 1
+  - true
+  - null
+  - "no"
   empty: []
 t: "2026-01-01T00:00:00.000Z"
 n: ""
-m: |-
-  a: b
-  c
+m: "a: b\nc"
 `
 	if string(doc) != want {
 		t.Errorf("got:\n%s\nwant:\n%s", doc, want)

@@ -60,10 +60,10 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 	return root
 }
 
-// commands lists every command. demo is the lead's, in demo.go.
+// commands lists every command.
 func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
-		section(sectionDaemon, newServeCommand(env), newConfigCommand(env), newTokenCommand(env), newVerifyCommand(env)),
+		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env), newVerifyCommand(env)),
 		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env)),
 		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env)),
 		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),
@@ -126,6 +126,7 @@ func newParent(parent *cobra.Command, children ...*cobra.Command) *cobra.Command
 		if len(args) > 0 {
 			return unknownCommand(cmd, args[0])
 		}
+		first.SetContext(cmd.Context())
 		return first.RunE(first, nil)
 	}
 	return parent

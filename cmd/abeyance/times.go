@@ -8,14 +8,15 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// relative says how far t is from now, for people: "in 71h15m", "3m ago". The zero
-// Time is empty.
+// relative says how far t is from now, for people: "in 71h16m", "3m ago". What is to
+// come is rounded up, so that it is not there before it is said to be. The zero Time
+// is empty.
 func relative(t, now time.Time) string {
 	switch d := t.Sub(now); {
 	case t.IsZero():
 		return ""
 	case d > 0:
-		return "in " + span(d)
+		return "in " + spanUp(d)
 	case d > -time.Second:
 		return "now"
 	default:
@@ -25,28 +26,40 @@ func relative(t, now time.Time) string {
 
 // span gives a duration in its two largest units, rounded down, at least a second.
 func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Second:
-		return "1s"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return units(d, time.Minute, time.Second)
-	case d < 4*day:
-		return units(d, time.Hour, time.Minute)
-	default:
-		return units(d, day, time.Hour)
-	}
-}
-
-func units(d, large, small time.Duration) string {
-	names := map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h", 24 * time.Hour: "d"}
-	text := fmt.Sprintf("%d%s", d/large, names[large])
-	if rest := d % large / small; rest > 0 {
-		text += fmt.Sprintf("%d%s", rest, names[small])
+	d = max(d, time.Second)
+	large, small := unitsOf(d)
+	text := fmt.Sprintf("%d%s", d/large.length, large.name)
+	if rest := d % large.length / small.length; rest > 0 {
+		text += fmt.Sprintf("%d%s", rest, small.name)
 	}
 	return text
+}
+
+// spanUp is span rounded up.
+func spanUp(d time.Duration) string {
+	_, small := unitsOf(d)
+	return span((d + small.length - 1) / small.length * small.length)
+}
+
+type unit struct {
+	name   string
+	length time.Duration
+}
+
+// unitsOf returns the two units that a duration is told in. Resets lie up to days
+// ahead and providers give them in hours, so days begin late.
+func unitsOf(d time.Duration) (large, small unit) {
+	second, minute, hour, day := unit{"s", time.Second}, unit{"m", time.Minute}, unit{"h", time.Hour}, unit{"d", 24 * time.Hour}
+	switch {
+	case d < time.Minute:
+		return second, second
+	case d < time.Hour:
+		return minute, second
+	case d < 4*day.length:
+		return hour, minute
+	default:
+		return day, hour
+	}
 }
 
 // parseMoment reads an instant as an operator writes one: RFC 3339, or a duration

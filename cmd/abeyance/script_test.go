@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes the test binary answer to the name abeyance, so that scripts start
+// the program itself, as processes.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"abeyance": main})
+}
+
+// TestScripts runs the command line as an operator does: the scripts are in
+// tests/cli, beside the other whole-program tests.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("..", "..", "tests", "cli"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("USER", "tess")
+			e.Setenv(envDataDir, filepath.Join(e.WorkDir, "data"))
+			return nil
+		},
+		Condition: func(name string) (bool, error) { return name == runtime.GOOS, nil },
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"ready": ready,
+			"rot":   rot,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+// startTimeout bounds how long a daemon may take to come up.
+const startTimeout = 20 * time.Second
+
+// ready waits until the daemon of $ABEYANCE_DATA_DIR answers, and sets URL and TOKEN.
+// The file it left behind when it was killed does not count.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: ready")
+	}
+	dir := ts.Getenv(envDataDir)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	for {
+		found, err := findDaemon(dir)
+		if err == nil && answers(ctx, found.URL) {
+			token, err := os.ReadFile(filepath.Join(dir, nameToken))
+			ts.Check(err)
+			ts.Setenv("URL", found.URL)
+			ts.Setenv("TOKEN", string(token))
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			ts.Fatalf("the daemon did not come up: %v", err)
+		}
+	}
+}
+
+func answers(ctx context.Context, base string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// rot flips one bit in every place where a file holds a text: pages that bbolt no
+// longer uses keep old copies.
+func rot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: rot FILE TEXT")
+	}
+	name, text := ts.MkAbs(args[0]), []byte(args[1])
+	doc, err := os.ReadFile(name)
+	ts.Check(err)
+	if !bytes.Contains(doc, text) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	flipped := bytes.Clone(text)
+	flipped[0] ^= 1
+	ts.Check(os.WriteFile(name, bytes.ReplaceAll(doc, text, flipped), 0o600))
+}
