@@ -379,8 +379,11 @@ func (b *BoundConfig) apply(to *events.Bound) {
 		from *Duration
 		to   *time.Duration
 	}{
-		{b.FiveHour, &to.FiveHour}, {b.Daily, &to.Daily}, {b.Weekly, &to.Weekly},
-		{b.Monthly, &to.Monthly}, {b.Unknown, &to.Unknown},
+		{b.FiveHour, &to.FiveHour},
+		{b.Daily, &to.Daily},
+		{b.Weekly, &to.Weekly},
+		{b.Monthly, &to.Monthly},
+		{b.Unknown, &to.Unknown},
 	} {
 		setDuration(b.All, w.to)
 		setDuration(w.from, w.to)

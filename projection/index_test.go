@@ -1,0 +1,103 @@
+package projection
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// TestRule03IndexFollowsAccounts: after random changes of a pool of several chunks
+// the index equals one built from scratch, and older ones still say what they said.
+func TestRule03IndexFollowsAccounts(t *testing.T) {
+	r := seeded()
+	s := NewState()
+	seq := events.Seq(0)
+	put := func(id string, spec events.AccountSpec) {
+		seq++
+		s.put(id, &Account{ID: id, Spec: spec, AddedSeq: seq, Cells: []Cell{{Target: "*", LastSeq: seq}}})
+	}
+	spec := func() events.AccountSpec {
+		origin := events.OriginConfigured
+		if r.IntN(10) == 0 {
+			origin = events.OriginObserved
+		}
+		return events.AccountSpec{Provider: []string{"p", "q"}[r.IntN(2)], Priority: r.IntN(3), Origin: origin}
+	}
+	for i := range 1000 {
+		put(fmt.Sprintf("a%04d", i), spec())
+	}
+	last := s.Snapshot()
+	index := newIndex(last)
+	type kept struct {
+		index *Index
+		want  [][]*Account
+	}
+	var older []kept
+	for range 200 {
+		for range 1 + r.IntN(5) {
+			id := fmt.Sprintf("a%04d", r.IntN(1100))
+			switch a := s.Account(id); {
+			case a == nil || r.IntN(20) == 0:
+				put(id, spec())
+			case r.IntN(30) == 0:
+				s.put(id, nil)
+			default:
+				put(id, a.Spec) // a cell changed
+			}
+		}
+		changed := slices.Clone(s.changed)
+		now := s.Snapshot()
+		index = index.next(last, now, changed)
+		last = now
+		sameIndex(t, index, newIndex(now))
+		k := kept{index: index}
+		for _, chunk := range index.Pool("p").chunks {
+			k.want = append(k.want, slices.Clone(chunk))
+		}
+		older = append(older, k)
+	}
+	for i, k := range older {
+		for j, chunk := range k.index.Pool("p").chunks {
+			if !slices.Equal(chunk, k.want[j]) {
+				t.Fatalf("chunk %d of index %d changed after it was published", j, i)
+			}
+		}
+	}
+}
+
+func TestPoolAfter(t *testing.T) {
+	s := NewState()
+	for i := range 600 {
+		id := fmt.Sprintf("a%03d", i)
+		s.put(id, &Account{ID: id, Spec: events.AccountSpec{Provider: "p", Priority: i % 2, Origin: events.OriginConfigured}})
+	}
+	p := newIndex(s).Pool("p")
+	for _, tier := range p.Tiers() {
+		for i := tier.Start; i < tier.End; i++ {
+			if got := p.After(tier, p.At(i).ID); got != i+1 {
+				t.Fatalf("after position %d comes %d", i, got)
+			}
+			if got := p.After(tier, p.At(i).ID+"!"); got != i+1 {
+				t.Fatalf("after an id that is gone behind position %d comes %d", i, got)
+			}
+		}
+		if p.After(tier, "") != tier.Start || p.After(tier, "z") != tier.End {
+			t.Error("the ends of a tier are not found")
+		}
+	}
+}
+
+// TestPublishedTreesAreShared: a snapshot costs no copy of the pool.
+func TestPublishedTreesAreShared(t *testing.T) {
+	s := NewState()
+	for i := range 10_000 {
+		id := fmt.Sprint("a", i)
+		s.put(id, &Account{ID: id})
+	}
+	s.Snapshot()
+	if n := testing.AllocsPerRun(100, func() { s.Snapshot() }); n > 40 {
+		t.Errorf("a snapshot takes %v allocations", n)
+	}
+}
