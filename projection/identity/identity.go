@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -137,11 +138,16 @@ func (b *Book) Given(stored string) string {
 	return stored
 }
 
+// unknown reports whether an id needs an entry and has none.
+func (b *Book) unknown(given string) bool {
+	return private(given) && b.names.Load().stored[given] == ""
+}
+
 // Add makes entries for the ids that need one, durably, before it returns. Call it
 // before an id enters the log.
 func (b *Book) Add(given ...string) error {
-	if b == nil {
-		return nil
+	if b == nil || !slices.ContainsFunc(given, b.unknown) {
+		return nil // the usual case takes no lock and copies nothing
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
