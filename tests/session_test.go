@@ -25,7 +25,9 @@ func limit(account, model string, status int, body string) map[string]any {
 	}
 }
 
-func pick(model string) map[string]any { return map[string]any{"provider": "antigravity", "model": model} }
+func pick(model string) map[string]any {
+	return map[string]any{"provider": "antigravity", "model": model}
+}
 
 // picks asks n times and lists the accounts.
 func (d *daemon) picks(model string, n int) string {

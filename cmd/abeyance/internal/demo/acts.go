@@ -61,7 +61,7 @@ func (d *demo) capacity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.yours("abeyance status --account ag-2")
+	d.yours("abeyance status ag-2")
 	return d.check(!strings.Contains(high, "ag-2") && strings.Contains(low, "ag-2"), "ag-2 still serves the sibling gemini-3-pro-low")
 }
 
