@@ -117,13 +117,13 @@ func (e *BlockedError) count(a *projection.Account) {
 		n, code = &e.Counts.Disabled, BlockDisabled
 	default:
 		at, never := a.Returns(e.s.id, e.s.q.Now)
-		switch c := a.Blocking(e.s.id, e.s.q.Now); {
-		case c == nil:
-			return // it came back since the pick looked: the next one gets it
-		case never && c.Held != nil:
+		switch e.s.status(a) {
+		case projection.StatusHeld:
 			n, code = &e.Counts.Held, BlockHeld
-		case c.Status(e.s.q.Now) == projection.StatusSuspended:
+		case projection.StatusSuspended:
 			n, code = &e.Counts.Suspended, BlockSuspended
+		case projection.StatusAvailable:
+			return // unreachable: it would have been picked
 		}
 		if !never && (e.EarliestEnd.IsZero() || at.Before(e.EarliestEnd)) {
 			e.EarliestEnd = at
@@ -133,6 +133,19 @@ func (e *BlockedError) count(a *projection.Account) {
 	if rank(code) > rank(e.Code) {
 		e.Code = code
 	}
+}
+
+// status is of the block of an account that lasts longest. A hold that outlasts a
+// timed suspension of the same cell is what to act on, so it is the one named.
+func (s *selection) status(a *projection.Account) projection.Status {
+	c := a.Blocking(s.id, s.q.Now)
+	if c == nil {
+		return projection.StatusAvailable
+	}
+	if _, held, manual := c.Live(s.q.Now); held != nil && manual != nil && !manual.Until.IsZero() {
+		return projection.StatusHeld
+	}
+	return c.Status(s.q.Now)
 }
 
 func rank(c BlockCode) int {
@@ -163,13 +176,11 @@ func (e *BlockedError) reason(a *projection.Account) Reason {
 	case a.Spec.Disabled:
 		r.Status, r.Target = string(projection.StatusDisabled), events.TargetAll
 	default:
-		c := a.Blocking(e.s.id, e.s.q.Now)
-		if c == nil {
-			r.Status = string(projection.StatusAvailable)
-			break
+		r.Status = string(e.s.status(a))
+		if c := a.Blocking(e.s.id, e.s.q.Now); c != nil {
+			r.Target = c.Target
+			r.Until, _ = c.Returns(e.s.q.Now)
 		}
-		r.Target, r.Status = c.Target, string(c.Status(e.s.q.Now))
-		r.Until, _ = c.Returns(e.s.q.Now)
 	}
 	return r
 }

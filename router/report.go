@@ -3,6 +3,7 @@ package router
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
@@ -33,7 +34,9 @@ func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Out
 	}
 	report := r.read(l, o)
 	if report.Signal.Class == events.ClassOK && !r.matters(report) {
-		return r.judge(report)
+		if out, err := r.judge(report); err != nil || !out.Repeated {
+			return out, err
+		}
 	}
 	if report.Signal.Class != events.ClassOK {
 		// The id must be known before it can stand in the log.
@@ -42,8 +45,14 @@ func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Out
 		}
 	}
 	out, err := r.engine.Execute(ctx, projection.Command{Origin: r.origin, Do: report})
-	if err != nil {
+	switch {
+	case err != nil:
 		return Outcome{}, err
+	case out.Report == nil: // the origin's idempotency key belongs to a command that is no report
+		return Outcome{}, &projection.Error{
+			Code:    projection.CodeKeyReused,
+			Message: fmt.Sprintf("the idempotency key %q was used for another command; use a new key", r.origin.IdempotencyKey),
+		}
 	}
 	return Outcome{*out.Report, report.Signal, out.Repeated}, nil
 }
@@ -53,6 +62,7 @@ func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Out
 func (r *Router) Classify(l Lease, o signal.Observation) (Outcome, error) {
 	o.Provider, o.Model = cmp.Or(o.Provider, l.Provider), cmp.Or(o.Model, l.Model)
 	l.Account = cmp.Or(l.Account, "unknown")
+	o.RequestID = "" // what it would mean now, not what it meant when it was reported
 	return r.judge(r.read(l, o))
 }
 
