@@ -30,6 +30,9 @@ type Advice struct {
 // it did.
 func (o *observation) advise(r *ReportResult) Advice {
 	after := o.wait(r)
+	if r.Why == events.WhyPoison {
+		return Advice{Action: ActionStop}
+	}
 	switch o.Signal.Class {
 	case events.ClassOK, events.ClassBadRequest, events.ClassNotFound:
 		return Advice{Action: ActionStop}

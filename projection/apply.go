@@ -76,6 +76,7 @@ func (s *State) remember(r events.Record) {
 	switch e := r.Event.(type) {
 	case *events.LimitObserved:
 		s.rememberRequest(r, e.RequestID)
+		s.rememberSuspect(r, e)
 	case *events.Recovered:
 		s.rememberRequest(r, e.RequestID)
 	}

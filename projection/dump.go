@@ -13,13 +13,13 @@ const DumpFormat = 1
 // Dump returns the canonical bytes of a state: two states are equal if and only if
 // their dumps are. It is one value of package wire:
 //
-//	[format, log id, seq, hash, at, policy, groups, accounts, requests, keys, removed]
+//	[format, log id, seq, hash, at, policy, groups, accounts, requests, keys, removed, suspects]
 //
 // with accounts sorted bytewise by id, cells by target, and remembered ids oldest
 // first.
 func (s *State) Dump() ([]byte, error) {
 	c := wire.NewEncoder(nil)
-	c.Array(11)
+	c.Array(12)
 	format := uint64(DumpFormat)
 	c.Uint64(&format)
 	c.String(&s.head.Log, events.MaxName)
@@ -45,6 +45,15 @@ func (s *State) Dump() ([]byte, error) {
 		wire.Uint(c, &u.last)
 	})
 	dumpRecent(c, s.removed, func(m *Mark) { m.fields(c) })
+	dumpRecent(c, s.suspects, func(x *suspect) {
+		c.Array(2)
+		wire.Slice(c, &x.blamed, maxBlamed, func(c *wire.Codec, b *blame) {
+			c.Array(2)
+			c.String(&b.account, events.MaxID)
+			c.Time(&b.at)
+		})
+		c.Bool(&x.cleared)
+	})
 	return c.Finish()
 }
 

@@ -299,6 +299,8 @@ func (o *observation) exempt(e *events.LimitObserved, cell *Cell, rule events.Cl
 		return events.WhyOperation
 	case cell.Ended.Seq > 0 && o.before(cell.Ended):
 		return events.WhyStale
+	case o.poisonous(e.Class, o.d.s.policy.Rules(o.id.Provider, o.id.Group).Poison):
+		return events.WhyPoison
 	}
 	return ""
 }

@@ -34,6 +34,8 @@ type State struct {
 	requests *recent[events.Seq]
 	// keys :: idempotency key → the command it came with
 	keys *recent[keyUse]
+	// suspects :: request id NUL class → the accounts that gave it
+	suspects *recent[suspect]
 	// removed :: account id → its removal
 	removed *recent[Mark]
 	// changed lists the accounts changed since the last snapshot.
@@ -68,6 +70,7 @@ func NewState() *State {
 		due:      btree.NewBTreeGOptions(less, btree.Options{NoLocks: true}),
 		requests: newRecent[events.Seq](),
 		keys:     newRecent[keyUse](),
+		suspects: newRecent[suspect](),
 		removed:  newRecent[Mark](),
 	}
 }
@@ -76,7 +79,7 @@ func NewState() *State {
 func (s *State) Snapshot() *State {
 	c := *s
 	c.accounts, c.due = s.accounts.Copy(), s.due.Copy()
-	c.requests, c.keys, c.removed = s.requests.copy(), s.keys.copy(), s.removed.copy()
+	c.requests, c.keys, c.removed, c.suspects = s.requests.copy(), s.keys.copy(), s.removed.copy(), s.suspects.copy()
 	c.changed = nil
 	s.changed = nil
 	return &c
