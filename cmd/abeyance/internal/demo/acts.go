@@ -8,6 +8,7 @@ import (
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/router"
 )
 
 // family: a 429 for one Claude model freezes the Claude family of that account, and
@@ -87,6 +88,52 @@ func (d *demo) manual(ctx context.Context) error {
 	}
 	d.yours(`abeyance suspend ag-3 '*' --for 2d -r "invoice dispute"; abeyance clear --provider antigravity --yes`)
 	return d.check(!strings.Contains(got, "ag-3") && strings.Contains(got, "ag-1"), "the cooldowns are gone, the suspension and its reason are not")
+}
+
+// poison: a request that every account is refused for is the request's fault.
+func (d *demo) poison(ctx context.Context) error {
+	d.act("one bad request does not freeze the pool")
+	ids := []string{"ag-1", "ag-2", "ag-3", "ag-4", "ag-5", "ag-6"}
+	e, closeLog, err := openEngine(ctx, d.dir+"/poison", &projection.Options{Accounts: accounts(ids)})
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	u, err := startUpstream(map[string]int{}, time.Hour)
+	if err != nil {
+		return err
+	}
+	defer u.close()
+	var problem error
+	p, err := startProxy(u.url, abeyance{router.New(e, nil)}, func(err error) { problem = err })
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	for range 3 { // the client tries again, as clients do
+		post(p.client, p.url+"/models/claude-sonnet-4-6", "the-bad-one", `{"contents": "`+poisoned+`"}`)
+	}
+	if problem != nil {
+		return fmt.Errorf("act %d failed: %w", d.acts, problem)
+	}
+	var frozen, spared []string
+	for r, err := range e.History(ctx, events.Query{}) {
+		if err != nil {
+			return err
+		}
+		switch x, ok := r.Event.(*events.LimitObserved); {
+		case !ok:
+		case x.Why == events.WhyPoison:
+			spared = append(spared, r.Account)
+		case x.Effect == events.EffectStarted:
+			frozen = append(frozen, r.Account)
+		}
+	}
+	_, denied := u.counts()
+	d.say("a malformed request was refused with 429 on %d tries; %s were paused for seconds,", denied, strings.Join(frozen, " "))
+	d.say("then the guard saw the request: %s were not", strings.Join(spared, " "))
+	d.yours("abeyance events --kind limit_observed")
+	return d.check(len(frozen) == 3 && len(spared) > 0, "three accounts answered alike, and no further one is blocked")
 }
 
 func (d *demo) do(ctx context.Context, do projection.Intent) (projection.Outcome, error) {

@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.pool(ctx); err != nil {
 		return err
 	}
-	for _, act := range []func(context.Context) error{d.killed, d.traffic} {
+	for _, act := range []func(context.Context) error{d.poison, d.killed, d.traffic} {
 		if err := act(ctx); err != nil {
 			return err
 		}

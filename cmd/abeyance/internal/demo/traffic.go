@@ -95,8 +95,10 @@ func run(ctx context.Context, pool chooser) (tally, error) {
 	return t, nil
 }
 
-func send(client *http.Client, url, id string) bool {
-	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(`{"contents":[]}`))
+func send(client *http.Client, url, id string) bool { return post(client, url, id, `{"contents":[]}`) }
+
+func post(client *http.Client, url, id, body string) bool {
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		return false
 	}

@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -64,9 +66,19 @@ func family(model string) string {
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	model := strings.TrimPrefix(r.URL.Path, "/models/")
 	account := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	request, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
+	if err != nil {
+		return // the client is gone
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if bytes.Contains(request, []byte(poisoned)) {
+		u.deny()
+		w.WriteHeader(http.StatusTooManyRequests)
+		fmt.Fprint(w, `{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED"}}`)
+		return
+	}
 	now := time.Since(u.began)
 	b := bucket{account, family(model), int64(now / u.window)}
-	w.Header().Set("Content-Type", "application/json")
 	switch ok, short := u.spend(b, model); {
 	case short:
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -78,6 +90,16 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprint(w, `{"candidates":[{"content":{"parts":[{"text":"Hello."}]}}]}`)
 	}
+}
+
+// poisoned marks a request that the provider refuses whoever sends it, with the 429
+// that Antigravity really gives malformed ones.
+const poisoned = "poison"
+
+func (u *upstream) deny() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.denied++
 }
 
 func (u *upstream) spend(b bucket, model string) (ok, short bool) {
