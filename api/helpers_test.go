@@ -53,7 +53,7 @@ func (c *clock) advance(d time.Duration) {
 
 // bench is a server over an engine on a log in memory.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	server *api.Server
 	engine *projection.Engine
 	log    *eventstest.Log
@@ -70,9 +70,10 @@ type bench struct {
 type tune struct {
 	observe bool
 	starts  bool // do not call Ready
+	quiet   bool // no access log
 }
 
-func newBench(t *testing.T, tunes ...tune) *bench {
+func newBench(t testing.TB, tunes ...tune) *bench {
 	t.Helper()
 	var o tune
 	if len(tunes) > 0 {
@@ -98,7 +99,7 @@ func newBench(t *testing.T, tunes ...tune) *bench {
 		}
 	}
 	logger := slog.New(slog.NewJSONHandler(b.logs, nil))
-	b.server, err = api.New(api.Options{Logger: logger, AccessLog: true, Registry: b.registry, Tokens: b.tokens, Version: "test"})
+	b.server, err = api.New(api.Options{Logger: logger, AccessLog: !o.quiet, Registry: b.registry, Tokens: b.tokens, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ type request struct {
 
 // answer is what came back.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	body   string
@@ -217,7 +218,7 @@ func limited(account, model string) string {
 	doc, err := json.Marshal(map[string]any{
 		"account": account, "provider": "antigravity", "model": model, "status": 429,
 		"headers": map[string]any{"content-type": "application/json", "Date": []string{"Mon, 23 Nov 2026 09:00:00 GMT"}},
-		"body":    quotaBody,
+		"body":    strings.ReplaceAll(quotaBody, "MODEL", model),
 	})
 	if err != nil {
 		panic(err)
@@ -226,7 +227,7 @@ func limited(account, model string) string {
 }
 
 const quotaBody = `{"error":{"code":429,"message":"You have exhausted your capacity on this model. Your quota will reset after 71h15m27s.","status":"RESOURCE_EXHAUSTED","details":[` +
-	`{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"QUOTA_EXHAUSTED","domain":"cloudcode-pa.googleapis.com","metadata":{"quotaResetDelay":"71h15m27.79s","model":"claude-opus-4-6-thinking"}},` +
+	`{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"QUOTA_EXHAUSTED","domain":"cloudcode-pa.googleapis.com","metadata":{"quotaResetDelay":"71h15m27.79s","model":"MODEL"}},` +
 	`{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"256527.79s"}]}}`
 
 // pool puts two accounts into the pool.

@@ -1,0 +1,69 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/abeyance/abeyance/api"
+)
+
+// document is the part of an OpenAPI document that is looked at.
+type document struct {
+	Paths map[string]map[string]struct {
+		OperationID string                                      `json:"operationId"`
+		Scope       string                                      `json:"x-abeyance-scope"`
+		Parameters  []struct{ Name, In string }                 `json:"parameters"`
+		RequestBody *struct{ Content map[string]any }           `json:"requestBody"`
+		Responses   map[string]struct{ Content map[string]any } `json:"responses"`
+	}
+	Components struct{ Schemas map[string]any }
+}
+
+func TestOpenAPIDescribesEveryRoute(t *testing.T) {
+	b := newBench(t)
+	a := b.get("/openapi.json").want(http.StatusOK)
+	var doc document
+	if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for route, scope := range api.RouteScopes() {
+		method, path, _ := strings.Cut(route, " ")
+		op, ok := doc.Paths[path][strings.ToLower(method)]
+		switch {
+		case route == "GET /metrics" || route == "GET /openapi.json":
+			continue // of formats of their own
+		case !ok:
+			t.Errorf("%s is not described", route)
+			continue
+		}
+		if op.Scope != string(scope) || op.OperationID == "" || op.Responses["200"].Content["application/json"] == nil ||
+			op.Responses["default"].Content["application/problem+json"] == nil {
+			t.Errorf("%s: %+v", route, op)
+		}
+		if _, takes := takingBodies()[route]; takes != (op.RequestBody != nil) {
+			t.Errorf("%s: the body is not described", route)
+		}
+	}
+	var lists []string
+	for _, p := range doc.Paths["/v1/events"]["get"].Parameters {
+		lists = append(lists, p.Name)
+	}
+	slices.Sort(lists)
+	if got := strings.Join(lists, " "); got != "account actor correlation_id kind order page_size page_token since target until" {
+		t.Errorf("parameters of events: %s", got)
+	}
+	if doc.Components.Schemas["ErrorModel"] != nil || doc.Components.Schemas["Problem"] == nil {
+		t.Error("the problems described are not ours")
+	}
+	for _, want := range []string{`"all_cooling"`, `"Blocked"`} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("the document lacks %s", want)
+		}
+	}
+	if again := b.get("/openapi.json").body; again != a.body {
+		t.Error("the document differs from call to call")
+	}
+}
