@@ -1,0 +1,232 @@
+// Package bench measures the whole program against floors taken in the same run.
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/boltlog"
+	"github.com/abeyance/abeyance/projection"
+)
+
+const (
+	pool       = 10_000 // accounts
+	recordSize = 400    // bytes of a record with its hash, about
+	batchSize  = 1024   // commands in one transaction at most, as the engine has it
+)
+
+// BenchmarkAppend is a durable report end to end, by callers that each wait for
+// their answer: decided, sealed, committed, published, answered. The floor is a
+// loop that collects values of the same size and commits them to a bare bbolt file
+// with the log's options. ratio is the rate in parts of the floor's.
+func BenchmarkAppend(b *testing.B) {
+	for _, waiters := range []int{1, 256, 1024} {
+		b.Run(fmt.Sprintf("waiters=%d", waiters), func(b *testing.B) {
+			e := openEngine(b)
+			bare := startBare(b)
+			reports := new(atomic.Int64)
+			least := drive(b, waiters, b.N, func() error { return bare.append() })
+			before := e.State().Head().Seq
+			b.ResetTimer()
+			took := drive(b, waiters, b.N, func() error {
+				_, err := e.Execute(b.Context(), report(int(reports.Add(1))))
+				return err
+			})
+			b.StopTimer()
+			if n := int(e.State().Head().Seq - before); n != b.N {
+				b.Errorf("%d records for %d reports", n, b.N)
+			}
+			b.ReportMetric(least.Seconds()/took.Seconds(), "ratio")
+			b.ReportMetric(float64(b.N)/took.Seconds(), "reports/s")
+			b.ReportMetric(float64(b.N)/least.Seconds(), "floor/s")
+		})
+	}
+}
+
+// drive calls op n times in all from some goroutines that each wait for it, and
+// returns how long that took.
+func drive(b *testing.B, waiters, n int, op func() error) time.Duration {
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range waiters {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := op(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(began)
+}
+
+// report is the n-th limit: each account's deadline moves on, so that every one of
+// them changes the state.
+func report(n int) projection.Command {
+	return projection.Command{
+		Origin: events.Origin{Actor: "proxy:bench", Via: events.ViaGo},
+		Do: &projection.Report{
+			Account: accountID(n * 7919 % pool), Provider: "antigravity", Model: "claude-opus-4-6-thinking", Status: 429,
+			RequestID: fmt.Sprintf("req-%012d", n), StartedAt: time.Now(),
+			Signal: events.Signal{
+				Class: events.ClassQuotaExhausted, Scope: events.ScopeGroup, Rule: "google/quota_exhausted", Classifier: 1,
+				Hints: []events.Hint{{Source: "RetryInfo.retryDelay", Raw: "3600s", Seconds: 3600 + float64(n/pool)*60}},
+			},
+		},
+	}
+}
+
+func accountID(i int) string { return fmt.Sprintf("acct_%020d", i) }
+
+// openEngine starts an engine over a log in a directory of its own, with the pool.
+func openEngine(b *testing.B) *projection.Engine {
+	b.Helper()
+	log, err := boltlog.Open(b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { log.Close() })
+	head, err := log.Head(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var drafts []events.Draft
+	for i := range pool {
+		drafts = append(drafts, events.Draft{Account: accountID(i), Event: &events.AccountAdded{Spec: events.AccountSpec{
+			Provider: "antigravity", Weight: 1, Origin: events.OriginConfigured,
+		}}})
+	}
+	recs, err := events.Seal(head, time.Now(), drafts)
+	if err == nil {
+		err = log.Append(b.Context(), recs)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := projection.Open(context.Background(), log, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { e.Close() })
+	return e
+}
+
+// bareLoop is a group commit with nothing around it.
+type bareLoop struct {
+	db    *bbolt.DB
+	queue chan chan error
+	seq   uint64
+}
+
+func startBare(b *testing.B) *bareLoop {
+	b.Helper()
+	db, err := bbolt.Open(filepath.Join(b.TempDir(), "bare.db"), 0o600, &bbolt.Options{
+		FreelistType: bbolt.FreelistMapType, InitialMmapSize: 1 << 30,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := &bareLoop{db: db, queue: make(chan chan error, 4096)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run()
+	}()
+	b.Cleanup(func() {
+		close(l.queue)
+		<-ended
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return l
+}
+
+func (l *bareLoop) append() error {
+	done := make(chan error, 1)
+	l.queue <- done
+	return <-done
+}
+
+func (l *bareLoop) run() {
+	value := make([]byte, recordSize)
+	for first := range l.queue {
+		batch := l.drain(first)
+		err := l.db.Update(func(tx *bbolt.Tx) error {
+			bucket, err := tx.CreateBucketIfNotExists([]byte("records"))
+			if err != nil {
+				return err
+			}
+			bucket.FillPercent = 1
+			for range batch {
+				l.seq++
+				err = errors.Join(err, bucket.Put(binary.BigEndian.AppendUint64(nil, l.seq), value))
+			}
+			return err
+		})
+		for _, done := range batch {
+			done <- err
+		}
+	}
+}
+
+func (l *bareLoop) drain(first chan error) []chan error {
+	batch := []chan error{first}
+	for len(batch) < batchSize {
+		select {
+		case done, ok := <-l.queue:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, done)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// TestRecordSize keeps the floor honest: its values are as long as the records.
+func TestRecordSize(t *testing.T) {
+	s := projection.NewState()
+	now := time.Now()
+	apply := func(c projection.Command) []events.Record {
+		d, err := projection.Decide(s, c, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.CorrelationID = "0195a1d2-7e3c-7b9a-8f10-2b5d6c7e8f90"
+		for i := range d.Drafts {
+			d.Drafts[i].CorrelationID = c.CorrelationID
+		}
+		recs, err := events.Seal(s.Head(), now, d.Drafts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range recs {
+			s.Apply(r)
+		}
+		return recs
+	}
+	apply(projection.Command{Do: &projection.DefineGroups{}})
+	apply(projection.Command{Do: &projection.DefinePolicy{}})
+	r := apply(report(1))
+	last := r[len(r)-1]
+	if n := len(last.Encoded()) + len(last.Hash); n < recordSize*8/10 || n > recordSize*12/10 {
+		t.Errorf("a record and its hash take %d bytes, the floor's value %d", n, recordSize)
+	}
+}
