@@ -18,7 +18,8 @@ func newAccountsCommand(env *environment) *cobra.Command {
 }
 
 func newAccountsListCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
+	var provider string
+	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the accounts",
@@ -28,13 +29,15 @@ func newAccountsListCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			page, err := pages[api.AccountRow](cmd.Context(), c, get("/v1/accounts", params()), 0)
+			page, err := pages[api.AccountRow](cmd.Context(), c, get("/v1/accounts", params("provider", provider)), 0)
 			if err != nil {
 				return err
 			}
 			return printAccounts(env, page, page.Items)
 		},
 	}
+	cmd.Flags().StringVar(&provider, "provider", "", "only accounts of this `provider`")
+	return cmd
 }
 
 // printAccounts prints rows; answer stands for them in json and yaml.

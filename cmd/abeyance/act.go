@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -113,7 +113,7 @@ func (a *action) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := a.confirm(planned.Cells); err != nil {
+		if err := a.confirm(ctx, planned.Cells); err != nil {
 			return err
 		}
 	}
@@ -201,7 +201,7 @@ func (a *action) send(ctx context.Context, c *client, body any) (*api.ActionAnsw
 const shownCells = 10
 
 // confirm asks before more than one cell is touched.
-func (a *action) confirm(cells []api.CellRef) error {
+func (a *action) confirm(ctx context.Context, cells []api.CellRef) error {
 	if len(cells) <= 1 {
 		return nil
 	}
@@ -214,12 +214,11 @@ func (a *action) confirm(cells []api.CellRef) error {
 	if more := len(cells) - shownCells; more > 0 {
 		fmt.Fprintf(a.env.err, "  and %d more\n", more)
 	}
-	fmt.Fprintf(a.env.err, "%s these %d cells? [y/N] ", strings.ToUpper(a.name[:1])+a.name[1:], len(cells))
-	answer, err := bufio.NewReader(a.env.in).ReadString('\n')
-	if word := strings.ToLower(strings.TrimSpace(answer)); err == nil && (word == "y" || word == "yes") {
+	question := fmt.Sprintf("%s these %d cells?", strings.ToUpper(a.name[:1])+a.name[1:], len(cells))
+	if a.env.ask(ctx, question) {
 		return nil
 	}
-	return &exitError{exitFailure, fmt.Errorf("nothing was done")}
+	return &exitError{exitFailure, errors.New("nothing was done")}
 }
 
 func (a *action) print(answer *api.ActionAnswer) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -85,6 +86,28 @@ func (env *environment) user() string {
 
 // asks reports whether there is somebody at a terminal to put a question to.
 func (env *environment) asks() bool { return isTerminal(env.in) && isTerminal(env.err) }
+
+// ask puts a question to the terminal and reports whether the answer was yes. An end
+// of the context is a no.
+func (env *environment) ask(ctx context.Context, question string) bool {
+	fmt.Fprintf(env.err, "%s [y/N] ", question)
+	answer := make(chan string, 1)
+	// A read of a terminal cannot be called off; the process is about to end anyway.
+	go func() {
+		line, err := bufio.NewReader(env.in).ReadString('\n')
+		if err != nil {
+			line = ""
+		}
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case word := <-answer:
+		return word == "y" || word == "yes"
+	case <-ctx.Done():
+		fmt.Fprintln(env.err)
+		return false
+	}
+}
 
 // colours reports whether the output may be coloured; see https://no-color.org.
 func (env *environment) colours() bool {

@@ -21,10 +21,15 @@ type archive struct {
 	ids *identity.Book
 }
 
-// openArchive opens the data directory. replay, unless nil, gets every record in
-// order while the log is checked.
+// openArchive opens the data directory. replay gets every record in order while the
+// log is checked; an error of it ends that.
 func (env *environment) openArchive(replay func(events.Record) error) (*archive, error) {
-	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Replay: replay})
+	p := env.newProgress("reading the log")
+	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Replay: func(r events.Record) error {
+		p.step()
+		return replay(r)
+	}})
+	p.done()
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +87,7 @@ func (a *archive) record(ctx context.Context, seq events.Seq) (events.Record, er
 
 // eventsOffline reads the history out of the log.
 func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], err error) {
-	a, err := env.openArchive(nil)
+	a, err := env.openArchive(func(events.Record) error { return ctx.Err() })
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ const (
 // constructor newXCommand(env); a new one is added to commands below.
 func newRootCommand(env *environment) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "abeyance",
+		Use:   "abeyance COMMAND",
 		Short: "Know which account of an LLM pool may serve which model, and why not",
 		Long: `Abeyance keeps, for every account and quota group of an LLM pool, whether it is
 suspended: automatically after a 429, or by an operator. It answers "who may serve
@@ -55,7 +55,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 	flags.StringVar(&env.tokenFile, "token-file", "", "`file` with the token to show the daemon ("+envTokenFile+")")
 	flags.StringVarP(&env.output, "output", "o", outputTable, "output `format`: "+strings.Join(outputs(), ", "))
 	flags.BoolVarP(&env.quiet, "quiet", "q", false, "print data only, no talk about it")
-	root.SetHelpCommandGroupID(sectionOther)
+	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(commands(env)...)
 	return root
 }
@@ -88,6 +88,27 @@ func (env *environment) settle() error {
 		return usage("--output %q is none of %s", env.output, strings.Join(outputs(), ", "))
 	}
 	return nil
+}
+
+// newHelpCommand replaces cobra's, which answers a command that is not there with
+// the help of all.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show the help of a command",
+		GroupID: sectionOther,
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(found, rest[0])
+			}
+			return found.Help()
+		},
+	}
 }
 
 // runRoot is reached with an unknown command, or none.

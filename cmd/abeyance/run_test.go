@@ -49,6 +49,8 @@ func TestUsageErrorsExit2AndSayWhatToDo(t *testing.T) {
 		{"", "name a command"},
 		{"statsu", `there is no command "abeyance statsu"; did you mean status?`},
 		{"nonsense", `there is no command "abeyance nonsense"`},
+		{"help statsu", "did you mean status?"},
+		{"help token mint", `there is no command "abeyance token mint"`},
 		{"accounts lsit", "did you mean list"},
 		{"status --nope", "unknown flag: --nope"},
 		{"status a b", `status takes at most one ACCOUNT, and "b" is too much`},

@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("..", "..", "tests", "cli"),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("USER", "tess")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else every process under -race sleeps for a second at its end
 			e.Setenv(envDataDir, filepath.Join(e.WorkDir, "data"))
 			return nil
 		},

@@ -194,9 +194,12 @@ func (d *daemon) openLog(ctx context.Context) error {
 func (d *daemon) readLog(ctx context.Context) (err error) {
 	began := time.Now()
 	d.folded = projection.NewState()
+	p := d.env.newProgress("checking the log")
+	defer p.done()
 	d.log, err = boltlog.Open(d.settings.DataDir, &boltlog.Options{
 		Logger: d.logger,
 		Replay: func(r events.Record) error {
+			p.step()
 			d.folded.Apply(r)
 			return ctx.Err()
 		},

@@ -55,7 +55,7 @@ func (env *environment) verify(ctx context.Context) (*api.VerifyAnswer, error) {
 		return nil, err
 	}
 	if offline {
-		return verifyOffline(ctx, env.dataDir)
+		return env.verifyOffline(ctx)
 	}
 	c, err := env.daemon()
 	if err != nil {
@@ -67,13 +67,13 @@ func (env *environment) verify(ctx context.Context) (*api.VerifyAnswer, error) {
 
 // verifyOffline opens the log, which checks all of it. What makes a log refused is
 // the answer here; what keeps it from being read is an error.
-func verifyOffline(ctx context.Context, dir string) (*api.VerifyAnswer, error) {
+func (env *environment) verifyOffline(ctx context.Context) (*api.VerifyAnswer, error) {
 	answer := new(api.VerifyAnswer)
 	good := events.Head{}
-	log, err := boltlog.Open(dir, &boltlog.Options{ReadOnly: true, Replay: func(r events.Record) error {
+	log, err := env.openArchive(func(r events.Record) error {
 		good = good.Next(r)
 		return ctx.Err()
-	}})
+	})
 	if err == nil {
 		defer log.Close()
 		if good, err = log.Head(ctx); err != nil {
