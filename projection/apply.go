@@ -42,7 +42,7 @@ func (s *State) Apply(r events.Record) {
 		s.put(r.Account, nil)
 		s.removed.set(r.Account, Mark{r.Seq, r.At})
 	case *events.GroupsDefined:
-		s.applyGroups(e, r)
+		s.applyGroups(e)
 	case *events.PolicyDefined:
 		s.policy = &Policy{Version: e.Version, Policy: e.Policy, Configured: e.Configured}
 	case *events.Imported:

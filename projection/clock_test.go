@@ -40,6 +40,19 @@ func TestRule34LimitAfterAClockThatWentBack(t *testing.T) {
 	x.usable(opus, "a2")
 }
 
+// After the clock went back a record is dated later than it was decided: what is
+// live by the clock must not be lost over it.
+func TestRule13RegroupingAfterAClockThatWentBack(t *testing.T) {
+	x := newScenario(t)
+	x.at(2*time.Hour).report("a2", flash, quota(60))
+	x.at(0)
+	x.report("a1", pro, quota(600))
+	x.do(&Suspend{Filter: Filter{Account: "a2", Target: "gemini-pro"}, Reason: "an hour", For: time.Hour})
+	x.do(&DefineGroups{Config: GroupsConfig{Bootstrap: PresetTwoPools}})
+	x.status("a1", "gemini", StatusCooling)
+	x.status("a2", "gemini", StatusSuspended)
+}
+
 func TestRule07TruthDoesNotWaitForExpiry(t *testing.T) {
 	x := newScenario(t)
 	x.report("a1", opus, quota(600))

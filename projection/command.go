@@ -119,6 +119,7 @@ type decider struct {
 	origin events.Origin
 	now    time.Time
 	out    Decision
+	added  int // accounts added by the drafts so far
 }
 
 func (d *decider) emit(account string, e events.Event) {

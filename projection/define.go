@@ -77,9 +77,10 @@ func (c *PutAccount) decide(d *decider) error {
 	}
 	a := d.s.Account(c.ID)
 	switch {
-	case a == nil && d.s.Len() >= MaxAccounts:
+	case a == nil && d.s.Len()+d.added >= MaxAccounts:
 		return refuse(CodePoolFull, "the pool has %d accounts, the most there can be", MaxAccounts)
 	case a == nil:
+		d.added++
 		d.emit(c.ID, &events.AccountAdded{Spec: spec})
 	case a.Spec.Provider != spec.Provider:
 		return refuse(CodeProviderMismatch, "account %q belongs to provider %q; to move it to %q remove it first", c.ID, a.Spec.Provider, spec.Provider)
@@ -87,6 +88,25 @@ func (c *PutAccount) decide(d *decider) error {
 		d.unchanged("the account is so already")
 	default:
 		d.emit(c.ID, &events.AccountChanged{Spec: spec})
+	}
+	return nil
+}
+
+// putAccounts puts the accounts of a config file as one command: one commit and one
+// new index, however many there are.
+type putAccounts []PutAccount
+
+// decide implements Intent.
+func (c putAccounts) decide(d *decider) error {
+	seen := make(map[string]bool, len(c))
+	for i := range c {
+		if seen[c[i].ID] {
+			return refuse(CodeInvalid, "account %q is given twice", c[i].ID)
+		}
+		seen[c[i].ID] = true
+		if err := c[i].decide(d); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -182,8 +182,8 @@ func (e *Engine) configure(ctx context.Context, o *Options) error {
 		}
 	}
 	intents := []Intent{&DefineGroups{Config: *groups}, &DefinePolicy{Config: *policy}}
-	for _, a := range o.Accounts {
-		intents = append(intents, &a)
+	if len(o.Accounts) > 0 {
+		intents = append(intents, putAccounts(o.Accounts))
 	}
 	for _, do := range intents {
 		origin := events.Origin{Actor: ActorConfig, Via: events.ViaGo}

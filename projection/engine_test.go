@@ -613,6 +613,25 @@ func TestRule20RepeatsAreAnsweredAlike(t *testing.T) {
 	}
 }
 
+// A config file may list thousands of accounts: they are one command.
+func TestManyAccountsAtStart(t *testing.T) {
+	log := eventstest.New()
+	began := time.Now()
+	e := open(t, log, withAccounts(20_000))
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("opening took %s", took)
+	}
+	if n := e.View().Index.Pool("antigravity").Len(); n != 20_000 {
+		t.Errorf("%d accounts in the pool", n)
+	}
+	e.Close()
+	twice := withAccounts(1)
+	twice.Accounts = append(twice.Accounts, twice.Accounts[0])
+	if _, err := Open(t.Context(), log, twice); err == nil {
+		t.Error("an account given twice is taken")
+	}
+}
+
 func TestCommandsCarryTheirOrigin(t *testing.T) {
 	e := open(t, eventstest.New(), withAccounts(1))
 	c := command(suspend("a1", "*", "x"))

@@ -55,7 +55,7 @@ func (a *Account) moveAutomatic(c *Cell, now *Groups, moves *[]move) *Account {
 	m := move{account: a.ID, from: c.Target, to: to, model: model}
 	b := a.with(to, func(n *Cell) {
 		m.merged = n.Cooling != nil || n.Held != nil
-		if n.Cooling == nil || c.Cooling != nil && c.Cooling.Until.After(n.Cooling.Until) {
+		if c.Cooling != nil && (n.Cooling == nil || c.Cooling.Until.After(n.Cooling.Until)) {
 			n.Cooling, n.Ladder = c.Cooling, c.Ladder
 		}
 		if n.Held == nil {
@@ -105,11 +105,13 @@ func later(a, b Mark) Mark {
 }
 
 // applyGroups puts new definitions in force and moves the cells whose group went.
-func (s *State) applyGroups(e *events.GroupsDefined, r events.Record) {
+func (s *State) applyGroups(e *events.GroupsDefined) {
 	s.groups = newGroups(e)
 	var changed []*Account
 	s.accounts.Scan(func(_ string, a *Account) bool {
-		if b, _ := a.regroup(s.groups, r.At); b != a {
+		// No time is given, so that what is over moves too, and ends by its own record:
+		// after the clock went back the record's time is later than the decision's.
+		if b, _ := a.regroup(s.groups, time.Time{}); b != a {
 			changed = append(changed, b)
 		}
 		return true
