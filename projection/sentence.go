@@ -1,0 +1,225 @@
+package projection
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// sentence is the one-line answer about a cell.
+func (x *explainer) sentence(a *Account, c *Cell, out *CellExplanation) string {
+	who := fmt.Sprintf("%s on %s", targetName(c.Target), a.ID)
+	k, h, s := c.Live(x.now)
+	var text string
+	switch {
+	case a.Spec.Disabled:
+		text = fmt.Sprintf("%s is disabled: the account is switched off.", who)
+	case s != nil:
+		text = fmt.Sprintf("%s is suspended by hand %s, because %q (%s, record %d).", who, x.until(s.Until), s.Reason, by(s), s.Seq)
+	case h != nil:
+		text = fmt.Sprintf("%s is held until a human acts, because the provider answered %s (record %d).", who, describeSignal(h.Class, h.Reason), h.Started)
+	case k != nil:
+		text = fmt.Sprintf("%s is frozen %s, because %s (record %d).", who, x.until(k.Until), coolingCause(k), k.Decided)
+	default:
+		return fmt.Sprintf("%s is available: %s.", who, availableCause(out))
+	}
+	if s != nil && k != nil {
+		text += fmt.Sprintf(" A cooldown runs beside it %s.", x.until(k.Until))
+	}
+	return text
+}
+
+func targetName(t string) string {
+	if t == events.TargetAll {
+		return "everything"
+	}
+	return t
+}
+
+func by(s *Suspension) string {
+	if s.OnBehalfOf != "" {
+		return s.By + " for " + s.OnBehalfOf
+	}
+	return s.By
+}
+
+func describeSignal(class events.Class, reason string) string {
+	if reason == "" {
+		return string(class)
+	}
+	return string(class) + " (" + reason + ")"
+}
+
+func coolingCause(k *Cooling) string {
+	what := fmt.Sprintf("%s was answered %s", cmp.Or(k.Model, "a request"), k.Class)
+	switch k.Source {
+	case sourceLadder:
+		what += fmt.Sprintf(" without a reset: step %d of the ladder", k.Step)
+	case sourceWindow:
+		what += " without a reset: the provider's next one counts"
+	default:
+		what += ", with the reset that " + k.Source + " gives"
+	}
+	if k.Clamped {
+		what += ", cut to the policy's bound"
+	}
+	return what
+}
+
+// availableCause says why nothing blocks, by the newest record about the cell.
+func availableCause(out *CellExplanation) string {
+	if len(out.Causes) == 0 {
+		return "nothing has ever blocked it"
+	}
+	r := out.Causes[len(out.Causes)-1].Record
+	switch e := r.Event.(type) {
+	case *events.Expired:
+		return fmt.Sprintf("the block expired at %s (record %d)", clockTime(e.Due), r.Seq)
+	case *events.Lifted:
+		return fmt.Sprintf("%s lifted it at %s (record %d)", r.Actor, clockTime(r.At), r.Seq)
+	case *events.CooldownCleared:
+		return fmt.Sprintf("%s cleared it at %s (record %d)", r.Actor, clockTime(r.At), r.Seq)
+	case *events.Recovered:
+		return fmt.Sprintf("a served request ended the block at %s (record %d)", clockTime(r.At), r.Seq)
+	case *events.LimitObserved:
+		if !e.Until.IsZero() {
+			return fmt.Sprintf("the cooldown ended at %s (record %d)", clockTime(e.Until), r.Seq)
+		}
+		return fmt.Sprintf("the last answer did not block it: %s (record %d)", cmp.Or(e.Why, string(e.Effect)), r.Seq)
+	default:
+		return fmt.Sprintf("%s (record %d)", r.Kind(), r.Seq)
+	}
+}
+
+// until says when, absolutely and relative to now.
+func (x *explainer) until(t time.Time) string {
+	if t.IsZero() {
+		return "without an end"
+	}
+	return fmt.Sprintf("until %s, in %s", clockTime(t), roundUp(t.Sub(x.now)))
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// roundUp gives a duration in at most two units, never shorter than it is.
+func roundUp(d time.Duration) string {
+	units := []struct {
+		unit  time.Duration
+		below time.Duration
+	}{{time.Second, 2 * time.Minute}, {time.Minute, 100 * time.Hour}, {time.Hour, 1<<63 - 1}}
+	for _, u := range units {
+		if d >= u.below {
+			continue
+		}
+		d = (d + u.unit - 1) / u.unit * u.unit
+		days, rest := d/day, d%day
+		switch {
+		case u.unit == time.Hour:
+			return fmt.Sprintf("%dd%dh", days, rest/time.Hour)
+		case d >= time.Hour:
+			return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+		case d >= 2*time.Minute:
+			return fmt.Sprintf("%dm", d/time.Minute)
+		default:
+			return fmt.Sprintf("%ds", d/time.Second)
+		}
+	}
+	return d.String() // unreachable: the last unit has no upper end
+}
+
+// causeText says in a line what a record did.
+func causeText(r events.Record) string {
+	switch e := r.Event.(type) {
+	case *events.LimitObserved:
+		text := fmt.Sprintf("HTTP %d for %s read as %s by %s", e.Status, e.Model, describeSignal(e.Class, e.Signal.Reason), e.Signal.Rule)
+		switch {
+		case e.Effect == events.EffectNone:
+			return text + "; nothing blocked: " + e.Why
+		case e.Until.IsZero():
+			return text + "; " + string(e.Effect)
+		default:
+			return text + fmt.Sprintf("; %s until %s", e.Effect, clockTime(e.Until))
+		}
+	case *events.Suspended:
+		if e.Until.IsZero() {
+			return fmt.Sprintf("suspended without an end: %s", e.Reason)
+		}
+		return fmt.Sprintf("suspended until %s: %s", clockTime(e.Until), e.Reason)
+	case *events.Lifted:
+		return withReason("suspension lifted", e.Reason)
+	case *events.CooldownCleared:
+		return withReason("cooldown cleared", e.Reason)
+	case *events.Recovered:
+		return fmt.Sprintf("HTTP %d for %s: served", e.Status, e.Model)
+	case *events.Expired:
+		return "expired at " + clockTime(e.Due)
+	default:
+		return string(r.Kind())
+	}
+}
+
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + reason
+}
+
+// sortBlocking puts first what an operator must know: by status, and within one what
+// lasts longest, since the cell that ends first frees nothing alone.
+func sortBlocking(cells []CellExplanation) {
+	rank := func(c CellExplanation) int { return slices.Index(Statuses(), c.Status) }
+	slices.SortStableFunc(cells, func(a, b CellExplanation) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), compareEnds(b.Ends, a.Ends))
+	})
+}
+
+// compareEnds compares when the last of some blocks ends; one without an end is the
+// latest.
+func compareEnds(a, b []Ending) int {
+	last := func(ends []Ending) (at time.Time, never bool) {
+		for _, e := range ends {
+			never = never || e.At.IsZero()
+			at = laterOf(at, e.At)
+		}
+		return at, never
+	}
+	at, never := last(a)
+	other, otherNever := last(b)
+	switch {
+	case never && otherNever:
+		return 0
+	case never:
+		return 1
+	case otherNever:
+		return -1
+	default:
+		return at.Compare(other)
+	}
+}
+
+func blocking(cells []CellExplanation) (n int) {
+	for _, c := range cells {
+		if c.Status != StatusAvailable {
+			n++
+		}
+	}
+	return n
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
