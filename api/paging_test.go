@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/abeyance/abeyance/api"
 )
 
@@ -120,13 +118,12 @@ func TestCellPagesHoldEachCellOnce(t *testing.T) {
 	}) {
 		t.Error("the rows are not sorted bytewise by stored id and target")
 	}
-	rapid.Check(t, func(rt *rapid.T) {
-		size := rapid.IntRange(1, 30).Draw(rt, "size")
+	for _, size := range []int{1, 2, 5, 21, 22, 23} {
 		got := pages[api.CellRow](b, fmt.Sprintf("/v1/cells?page_size=%d", size), func() {})
 		if !slices.EqualFunc(got, whole, func(x, y api.CellRow) bool { return stored(x) == stored(y) }) {
-			rt.Fatalf("pages of %d differ from the whole", size)
+			t.Errorf("pages of %d differ from the whole", size)
 		}
-	})
+	}
 	accounts := pages[api.AccountRow](b, "/v1/accounts?page_size=3", func() {})
 	if len(accounts) != 8 {
 		t.Errorf("%d accounts on all pages", len(accounts))

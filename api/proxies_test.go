@@ -241,3 +241,24 @@ func TestRule4ReportsAtOnceAllSurvive(t *testing.T) {
 		t.Errorf("%d cells cool, want 6", len(rows))
 	}
 }
+
+func TestRule27AReportedAccountIsOfferedOnlyByName(t *testing.T) {
+	b := newBench(t)
+	b.report(limited("stranger", "claude-opus-4-6"))
+	recs := b.records()
+	if a, l := recs[len(recs)-2], recs[len(recs)-1]; a.Kind() != events.KindAccountAdded || l.Kind() != events.KindLimitObserved || a.CorrelationID != l.CorrelationID {
+		t.Errorf("%s, %s", a.Kind(), l.Kind())
+	}
+	row := decode[api.Page[api.AccountRow]](b.get("/v1/accounts?account=stranger")).Items[0]
+	if row.Origin != "observed" {
+		t.Errorf("%+v", row)
+	}
+	b.post("/v1/pick", `{"provider":"antigravity","model":"gemini-3-pro"}`).want(http.StatusNotFound)
+	if got := b.pick(`{"provider":"antigravity","model":"gemini-3-pro","candidates":["stranger"]}`).Account; got != "stranger" {
+		t.Errorf("named: %s", got)
+	}
+	b.put("/v1/accounts/stranger", `{"provider":"antigravity"}`).want(http.StatusOK)
+	if got := b.pick(`{"provider":"antigravity","model":"gemini-3-pro"}`).Account; got != "stranger" {
+		t.Errorf("adopted: %s", got)
+	}
+}

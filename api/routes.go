@@ -107,6 +107,12 @@ func (s *Server) describe(op huma.Operation) huma.Operation {
 	if scope != scopeOpen {
 		op.Security = []map[string][]string{{"bearer": {string(scope)}}}
 	}
+	if op.Method != http.MethodGet && scope != ScopeRoute {
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "the same key with the same request is executed once; with another it is refused",
+		})
+	}
 	op.Responses = map[string]*huma.Response{"default": s.jsonResponse("A problem", problemType, reflect.TypeFor[Problem]())}
 	return op
 }
