@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -30,7 +29,6 @@ func TestScripts(t *testing.T) {
 			e.Setenv(envDataDir, filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
-		Condition: func(name string) (bool, error) { return name == runtime.GOOS, nil },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"ready": ready,
 			"rot":   rot,

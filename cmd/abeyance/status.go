@@ -146,10 +146,10 @@ func (env *environment) summaryNotes(w io.Writer, a *api.SummaryAnswer) error {
 	now := a.Now.Time
 	var b strings.Builder
 	for _, h := range a.Held {
-		fmt.Fprintf(&b, "held: %s %s since %s, %s: clear it when that is settled\n", plain(h.Account), plain(h.Target), relative(h.Since.Time, now), plain(h.Reason))
+		fmt.Fprintf(&b, "held: %s %s, %s, %s: clear it when that is settled\n", plain(h.Account), plain(h.Target), plain(h.Reason), relative(h.Since.Time, now))
 	}
 	for _, s := range a.ByHand {
-		fmt.Fprintf(&b, "by hand without an end: %s %s since %s, %s\n", plain(s.Account), plain(s.Target), relative(s.Since.Time, now), plain(s.Reason))
+		fmt.Fprintf(&b, "by hand without an end: %s %s, %s, %s\n", plain(s.Account), plain(s.Target), plain(s.Reason), relative(s.Since.Time, now))
 	}
 	if more := a.HeldCount - len(a.Held) + a.ByHandCount - len(a.ByHand); more > 0 {
 		fmt.Fprintf(&b, "and %d more\n", more)
