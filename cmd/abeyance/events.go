@@ -85,16 +85,12 @@ func (q *eventQuery) complete(env *environment, since, until, order string) (err
 
 // events asks the daemon, or the log itself if it is stopped.
 func (env *environment) events(ctx context.Context, q eventQuery) (*api.Page[api.EventRow], error) {
-	offline, err := env.offline()
+	c, err := env.reader()
 	if err != nil {
 		return nil, err
 	}
-	if offline {
+	if c == nil {
 		return env.eventsOffline(ctx, q)
-	}
-	c, err := env.daemon()
-	if err != nil {
-		return nil, err
 	}
 	return pages[api.EventRow](ctx, c, get("/v1/events", q.params()), q.limit)
 }

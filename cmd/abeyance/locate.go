@@ -61,16 +61,14 @@ func (env *environment) clientFor(base, tokenFile string) (*client, error) {
 	return newClient(base, token)
 }
 
-// offline reports whether the command must read the data directory itself.
-func (env *environment) offline() (bool, error) {
-	if env.url != "" || env.dataDir == "" {
-		return false, nil
-	}
-	_, err := findDaemon(env.dataDir)
+// reader finds the daemon for a command that can do without: nil if it is stopped,
+// so that the data directory is to be read itself.
+func (env *environment) reader() (*client, error) {
+	c, err := env.daemon()
 	if errors.Is(err, errStopped) {
-		return true, nil
+		return nil, nil
 	}
-	return false, err
+	return c, err
 }
 
 // findDaemon returns where the daemon of a directory listens. The error is

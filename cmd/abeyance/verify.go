@@ -50,16 +50,12 @@ func writeVerify(w io.Writer, a *api.VerifyAnswer) (err error) {
 }
 
 func (env *environment) verify(ctx context.Context) (*api.VerifyAnswer, error) {
-	offline, err := env.offline()
+	c, err := env.reader()
 	if err != nil {
 		return nil, err
 	}
-	if offline {
+	if c == nil {
 		return env.verifyOffline(ctx)
-	}
-	c, err := env.daemon()
-	if err != nil {
-		return nil, err
 	}
 	answer := new(api.VerifyAnswer)
 	return answer, c.do(ctx, get("/v1/verify", nil), answer)

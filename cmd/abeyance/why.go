@@ -82,16 +82,12 @@ func (q *whyQuestion) take(args []string) error {
 
 // why asks the daemon, or the log itself if it is stopped.
 func (env *environment) why(ctx context.Context, q whyQuestion) (*api.WhyAnswer, error) {
-	offline, err := env.offline()
+	c, err := env.reader()
 	if err != nil {
 		return nil, err
 	}
-	if offline {
+	if c == nil {
 		return env.whyOffline(ctx, q)
-	}
-	c, err := env.daemon()
-	if err != nil {
-		return nil, err
 	}
 	answer := new(api.WhyAnswer)
 	query := params("account", q.account, "target", q.target, "provider", q.provider, "model", q.model, "at", q.at)
