@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -128,8 +129,8 @@ func gated(t *testing.T) (*gate, *Engine) {
 	}
 }
 
-// later executes a command in a goroutine of its own.
-func start(e *Engine, ctx context.Context, c Command) <-chan error {
+// start executes a command in a goroutine of its own.
+func start(ctx context.Context, e *Engine, c Command) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := e.Execute(ctx, c)
@@ -164,7 +165,7 @@ func TestRule01ReadAfterAcknowledgedWrite(t *testing.T) {
 func TestRule05NothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	g, e := gated(t)
 	before := e.View()
-	done := start(e, t.Context(), limit("a1", opus, 600))
+	done := start(t.Context(), e, limit("a1", opus, 600))
 	<-g.arrived
 	if e.View() != before {
 		t.Error("a batch is visible while it is being written")
@@ -193,9 +194,9 @@ func TestRule05UnknownOutcomeStopsTheEngine(t *testing.T) {
 				t.Errorf("Err is %v while the engine runs", e.Err())
 			}
 			g.err.Store(&err)
-			taken := start(e, t.Context(), limit("a1", opus, 600))
+			taken := start(t.Context(), e, limit("a1", opus, 600))
 			<-g.arrived
-			waiting := start(e, t.Context(), limit("a2", opus, 600))
+			waiting := start(t.Context(), e, limit("a2", opus, 600))
 			queued(t, e, 1)
 			g.pass <- struct{}{}
 
@@ -233,13 +234,13 @@ func lateCommand() Command { return limit("a3", opus, 600) }
 // that may never have been.
 func TestRule05UnknownOutcomeOfANoOp(t *testing.T) {
 	g, e := gated(t)
-	first := start(e, t.Context(), limit("a1", opus, 600))
+	first := start(t.Context(), e, limit("a1", opus, 600))
 	<-g.arrived
-	second := start(e, t.Context(), command(suspend("a2", "*", "x")))
+	second := start(t.Context(), e, command(suspend("a2", "*", "x")))
 	queued(t, e, 1)
-	noop := start(e, t.Context(), command(suspend("a2", "*", "x")))
+	noop := start(t.Context(), e, command(suspend("a2", "*", "x")))
 	queued(t, e, 2)
-	refused := start(e, t.Context(), command(suspend("nobody", "*", "x")))
+	refused := start(t.Context(), e, command(suspend("nobody", "*", "x")))
 	queued(t, e, 3)
 	g.pass <- struct{}{}
 	if err := <-first; err != nil {
@@ -261,12 +262,12 @@ func TestRule05UnknownOutcomeOfANoOp(t *testing.T) {
 
 func TestRule04GroupCommit(t *testing.T) {
 	g, e := gated(t)
-	first := start(e, t.Context(), limit("a1", opus, 600))
+	first := start(t.Context(), e, limit("a1", opus, 600))
 	<-g.arrived
 	var rest []<-chan error
 	const n = 100
 	for i := range n {
-		rest = append(rest, start(e, t.Context(), limit("a2", odd(i%50), 600)))
+		rest = append(rest, start(t.Context(), e, limit("a2", odd(i%50), 600)))
 	}
 	queued(t, e, n)
 	g.pass <- struct{}{}
@@ -283,11 +284,11 @@ func TestRule04GroupCommit(t *testing.T) {
 
 func TestRule04BusyWhenTheQueueIsFull(t *testing.T) {
 	g, e := gated(t)
-	first := start(e, t.Context(), limit("a1", opus, 600))
+	first := start(t.Context(), e, limit("a1", opus, 600))
 	<-g.arrived
 	var rest []<-chan error
 	for range maxQueue {
-		rest = append(rest, start(e, t.Context(), limit("a2", opus, 600)))
+		rest = append(rest, start(t.Context(), e, limit("a2", opus, 600)))
 	}
 	queued(t, e, maxQueue)
 	if _, err := e.Execute(t.Context(), lateCommand()); !errors.Is(err, ErrBusy) {
@@ -310,9 +311,9 @@ func TestRule04BusyWhenTheQueueIsFull(t *testing.T) {
 func TestRule04CancellationBeforeAndAfterItIsTaken(t *testing.T) {
 	g, e := gated(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	taken := start(e, ctx, limit("a1", opus, 600))
+	taken := start(ctx, e, limit("a1", opus, 600))
 	<-g.arrived
-	waiting := start(e, ctx, limit("a2", opus, 600))
+	waiting := start(ctx, e, limit("a2", opus, 600))
 	queued(t, e, 1)
 	cancel()
 	if err := <-waiting; !errors.Is(err, context.Canceled) {
@@ -339,7 +340,7 @@ func TestRule04CancellationBeforeAndAfterItIsTaken(t *testing.T) {
 
 func TestCloseAnswersWhatWasTaken(t *testing.T) {
 	g, e := gated(t)
-	taken := start(e, t.Context(), limit("a1", opus, 600))
+	taken := start(t.Context(), e, limit("a1", opus, 600))
 	<-g.arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close() }()
@@ -659,11 +660,12 @@ func TestMetrics(t *testing.T) {
 	got := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := f.GetName()
+			var name strings.Builder
+			name.WriteString(f.GetName())
 			for _, l := range m.GetLabel() {
-				name += "/" + l.GetValue()
+				name.WriteString("/" + l.GetValue())
 			}
-			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			got[name.String()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	for name, want := range map[string]float64{

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -109,9 +110,7 @@ func (x *Index) next(was, is *State, changed []string) *Index {
 	}
 	slices.Sort(changed)
 	n := indexUpdate{index: &Index{pools: make(map[string]*Pool, len(x.pools))}, own: map[*Pool]map[int]bool{}}
-	for provider, p := range x.pools {
-		n.index.pools[provider] = p
-	}
+	maps.Copy(n.index.pools, x.pools)
 	for _, id := range slices.Compact(changed) {
 		if !n.replace(was.Account(id), is.Account(id)) {
 			return newIndex(is)
