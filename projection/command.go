@@ -96,6 +96,8 @@ func Decide(s *State, c Command, now time.Time) (Decision, error) {
 		if err := CheckID("the idempotency key", key); err != nil {
 			return Decision{}, refuse(CodeInvalid, "%v", err)
 		}
+		key = opaque(key)
+		d.origin.IdempotencyKey = key
 		if use, ok := s.keys.get(key); ok {
 			if use.request != c.RequestHash {
 				return Decision{}, refuse(CodeKeyReused,

@@ -2,6 +2,8 @@ package projection
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,6 +68,16 @@ func CheckID(what, s string) error {
 		return fmt.Errorf("%s is not in Unicode normal form C", what)
 	}
 	return nil
+}
+
+// opaque returns an id as it may stand in the log: itself, or a hash of it if it
+// holds what looks like a secret or an e-mail address. Ids are only compared.
+func opaque(id string) string {
+	if id == "" || events.Scrub(id, len(id)) == id {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256-" + hex.EncodeToString(sum[:16])
 }
 
 // define merges the configuration over its bootstrap set and checks the result.
@@ -179,8 +191,8 @@ func checkProvider(p string) error {
 	if err := CheckID("the provider", p); err != nil {
 		return err
 	}
-	if len(p) > events.MaxName || strings.ContainsAny(p, "/ ") {
-		return fmt.Errorf("the provider %q must be at most %d bytes without spaces and slashes", p, events.MaxName)
+	if len(p) > events.MaxName || strings.ContainsAny(p, "/ @") {
+		return fmt.Errorf("the provider must be at most %d bytes without spaces, slashes and at signs", events.MaxName)
 	}
 	return nil
 }

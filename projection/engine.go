@@ -251,7 +251,7 @@ func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 		}
 		c.CorrelationID = id.String()
 	}
-	c.OnBehalfOf = events.Scrub(c.OnBehalfOf, events.MaxID)
+	c.Actor, c.OnBehalfOf = events.Scrub(c.Actor, events.MaxName), events.Scrub(c.OnBehalfOf, events.MaxID)
 	p := &pending{command: c, done: make(chan struct{})}
 	select {
 	case <-e.dead:

@@ -43,9 +43,13 @@ type ReportResult struct {
 func (c *Report) decide(d *decider) error {
 	c = new(*c) // a command is its sender's
 	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
+	if y := c.StartedAt.Year(); y < 2000 || y > 2200 {
+		c.StartedAt = time.Time{} // a proxy's broken clock must not cost the record of a 429
+	}
 	if err := c.check(d); err != nil {
 		return err
 	}
+	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
 	id := d.s.groups.Resolve(c.Provider, c.Model)
 	if c.RequestID != "" {
 		if seq, ok := d.s.requests.get(requestKey(c.Account, c.RequestID)); ok {

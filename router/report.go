@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
@@ -34,12 +35,16 @@ func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Out
 	}
 	report := r.read(l, o)
 	if report.Signal.Class == events.ClassOK && !r.matters(report) {
-		if out, err := r.judge(report); err != nil || !out.Repeated {
+		if out, err := r.judge(report, r.engine.Now()); err != nil || !out.Repeated {
 			return out, err
 		}
 	}
-	if report.Signal.Class != events.ClassOK {
-		// The id must be known before it can stand in the log.
+	if report.Signal.Class != events.ClassOK && r.engine.State().Account(report.Account) == nil {
+		// The id must be known before it can stand in the log; that of a report which
+		// is going to be refused need not.
+		if _, err := r.judge(report, r.engine.Now()); err != nil {
+			return Outcome{}, err
+		}
 		if err := r.ids.Add(l.Account); err != nil {
 			return Outcome{}, err
 		}
@@ -58,12 +63,17 @@ func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Out
 }
 
 // Classify says what an answer would mean for an account, and what the policy would
-// do now. Nothing is recorded. The account may be empty.
+// do at the time of the observation, by default now. Nothing is recorded. The account
+// may be empty.
 func (r *Router) Classify(l Lease, o signal.Observation) (Outcome, error) {
 	o.Provider, o.Model = cmp.Or(o.Provider, l.Provider), cmp.Or(o.Model, l.Model)
 	l.Account = cmp.Or(l.Account, "unknown")
 	o.RequestID = "" // what it would mean now, not what it meant when it was reported
-	return r.judge(r.read(l, o))
+	now := o.ObservedAt
+	if now.IsZero() {
+		now = r.engine.Now()
+	}
+	return r.judge(r.read(l, o), now)
 }
 
 // read turns an observation into a report.
@@ -83,8 +93,8 @@ func (r *Router) matters(p *projection.Report) bool {
 }
 
 // judge decides a report on the published state without recording it.
-func (r *Router) judge(p *projection.Report) (Outcome, error) {
-	d, err := projection.Decide(r.engine.State(), projection.Command{Do: p}, r.engine.Now())
+func (r *Router) judge(p *projection.Report, now time.Time) (Outcome, error) {
+	d, err := projection.Decide(r.engine.State(), projection.Command{Do: p}, now)
 	if err != nil {
 		return Outcome{}, err
 	}
