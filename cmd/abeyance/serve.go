@@ -48,7 +48,8 @@ that is kept; it is made if its parent exists. On the first start an admin token
 written to the file "token" there, which only you can read.
 
 Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert and
---tls-key, or say --` + insecureFlag + `.`,
+--tls-key, or say --` + insecureFlag + `. The command line trusts a certificate of your
+own if SSL_CERT_FILE names it.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.resolve(env, cmd)
