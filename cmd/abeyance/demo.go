@@ -20,7 +20,7 @@ func newDemoCommand(env *environment) *cobra.Command {
 			"models, a shortage that blocks one model, a suspension that survives a bulk clear, a daemon that is\n" +
 			"killed, and real traffic beside today's per-model cooldowns. It exits with 1 if an act does not hold,\n" +
 			"and leaves nothing behind.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			program, err := os.Executable()
 			if err != nil {
