@@ -83,6 +83,14 @@ const (
 	ReasonFreeTierZero   = "limit_zero" // a quota of zero: waiting never helps
 )
 
+// Reasons lists every reason.
+func Reasons() []string {
+	return []string{
+		ReasonBanned, ReasonVerification, ReasonSubscription, ReasonWorkspaceDead, ReasonNotEntitled, ReasonInvalidGrant,
+		ReasonQuotaNamed, ReasonRequestRefused, ReasonFreeTierZero,
+	}
+}
+
 // Reasons why a hint did not become the deadline. The first group is found by the
 // classifier, which sees only the answer; the second by the policy, which sees the
 // clock and the bounds.

@@ -72,6 +72,7 @@ type View struct {
 // methods may be called from several goroutines.
 type Engine struct {
 	log     events.Log
+	metered prometheus.Registerer // nil: no metrics are kept
 	logger  *slog.Logger
 	now     func() time.Time
 	metrics *metrics
@@ -130,7 +131,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	state := e.work.Snapshot()
 	e.view.Store(&View{State: state, Index: newIndex(state), ObserveOnly: o.ObserveOnly})
 	e.metrics = newMetrics(e)
-	if o.Registerer != nil {
+	if e.metered = o.Registerer; e.metered != nil {
 		if err := o.Registerer.Register(e.metrics); err != nil {
 			return nil, fmt.Errorf("registering the engine's metrics: %w", err)
 		}
@@ -233,6 +234,9 @@ func (e *Engine) Close() error {
 		close(e.stop)
 	}
 	<-e.dead
+	if e.metered != nil {
+		e.metered.Unregister(e.metrics) // another engine may follow on the same registry
+	}
 	return e.err
 }
 

@@ -265,6 +265,11 @@ func (c *ClassConfig) apply(r *events.ClassRule) error {
 	}
 	if c.Hold != nil {
 		r.Hold = canonicalList(*c.Hold, strings.ToLower)
+		for _, reason := range r.Hold {
+			if !slices.Contains(events.Reasons(), reason) {
+				return fmt.Errorf("hold: %q is none of the reasons %s", reason, strings.Join(events.Reasons(), ", "))
+			}
+		}
 	}
 	switch {
 	case min(r.Bound.FiveHour, r.Bound.Daily, r.Bound.Weekly, r.Bound.Monthly, r.Bound.Unknown) == 0:
