@@ -21,7 +21,7 @@ func BenchmarkPublish(b *testing.B) {
 					s.put(id, &Account{ID: id, Spec: events.AccountSpec{Provider: "antigravity", Weight: 1, Origin: events.OriginConfigured}})
 				}
 				old := s.Snapshot()
-				index := newIndex(old)
+				index := newIndex(old, noon())
 				i := 0
 				b.ReportAllocs()
 				for b.Loop() {
@@ -34,7 +34,7 @@ func BenchmarkPublish(b *testing.B) {
 					}
 					changed := s.changed
 					now := s.Snapshot()
-					index = index.next(old, now, changed)
+					index = index.next(old, now, changed, noon())
 					old = now
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/change")

@@ -50,7 +50,8 @@ func (e *Engine) run() {
 		case p := <-e.queue:
 			batch = e.drain(p)
 		case <-timer.C:
-			if e.work.Due(e.now()) {
+			if now := e.now().UTC(); e.work.Due(now) {
+				e.reindex(now)
 				batch = []*pending{e.expiry()}
 			}
 		case <-e.stop:
@@ -130,7 +131,7 @@ func (e *Engine) commit(batch []*pending) error {
 			return e.unknown(err, was, taken)
 		}
 		e.metrics.appended(recs, time.Since(began), len(taken))
-		e.publish()
+		e.publish(now)
 	}
 	for _, p := range taken {
 		p.outcome.AsOf = e.work.head.Seq
@@ -182,12 +183,19 @@ func (e *Engine) unknown(err error, was events.Head, taken []*pending) error {
 	return err
 }
 
-// publish makes the working state visible.
-func (e *Engine) publish() {
+// publish makes the working state visible, with an index as of now.
+func (e *Engine) publish(now time.Time) {
 	old := e.view.Load()
 	changed := e.work.changed
 	state := e.work.Snapshot()
-	e.view.Store(&View{State: state, Index: old.Index.next(old.State, state, changed), ObserveOnly: old.ObserveOnly})
+	e.view.Store(&View{State: state, Index: old.Index.next(old.State, state, changed, now), ObserveOnly: old.ObserveOnly})
+}
+
+// reindex publishes the accounts whose time has come, without waiting for the disk to
+// record that it has.
+func (e *Engine) reindex(now time.Time) {
+	old := e.view.Load()
+	e.view.Store(&View{State: old.State, Index: old.Index.next(old.State, old.State, nil, now), ObserveOnly: old.ObserveOnly})
 }
 
 // repeat answers a command that was executed before from its records.

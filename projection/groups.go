@@ -25,6 +25,7 @@ type Groups struct {
 
 	// byProvider :: provider → its enabled groups, highest priority first, then id
 	byProvider map[string][]events.Group
+	providers  []string // those of byProvider, sorted
 	// aliases :: provider → name → model
 	aliases map[string]map[string]string
 	// resolved :: (provider, model) as given → its resolution; replaced whole, so
@@ -44,6 +45,9 @@ type Resolution struct {
 	Target string
 	// ModelTarget is "model:" and the model; empty for an empty model.
 	ModelTarget string
+
+	lane int // of the provider's pools: 0 without a group, else 1 + the group's place
+	pool int // the provider's place in Groups.providers; -1 for one without groups
 }
 
 func noGroups() *Groups { return newGroups(&events.GroupsDefined{}) }
@@ -66,6 +70,7 @@ func newGroups(e *events.GroupsDefined) *Groups {
 			return cmp.Or(cmp.Compare(b.Priority, a.Priority), strings.Compare(a.ID, b.ID))
 		})
 	}
+	g.providers = sortedKeys(g.byProvider)
 	for _, a := range e.Aliases {
 		if g.aliases[a.Provider] == nil {
 			g.aliases[a.Provider] = map[string]string{}
@@ -127,6 +132,7 @@ func (g *Groups) Resolve(provider, model string) *Resolution {
 
 func (g *Groups) resolve(provider, model string) *Resolution {
 	r := &Resolution{Provider: CanonicalProvider(provider)}
+	r.pool = slices.Index(g.providers, r.Provider)
 	raw := CanonicalModel(model)
 	r.Model = raw
 	if to, ok := g.aliases[r.Provider][raw]; ok {
@@ -137,9 +143,9 @@ func (g *Groups) resolve(provider, model string) *Resolution {
 	}
 	r.ModelTarget = events.ModelTarget + r.Model
 	r.Target = r.ModelTarget
-	for _, group := range g.byProvider[r.Provider] {
+	for i, group := range g.byProvider[r.Provider] {
 		if matches(group.Patterns, r.Model) || matches(group.Patterns, raw) {
-			r.Group, r.Target = group.ID, group.ID
+			r.Group, r.Target, r.lane = group.ID, group.ID, i+1
 			break
 		}
 	}

@@ -5,22 +5,38 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/abeyance/abeyance/events"
 )
 
 // Index is the read side for picks: per provider, the configured accounts in the
-// order they are served. It is immutable. What blocks an account is judged by the
-// reader at its own now, so the index is exact at the instant of an expiry.
+// order they are served, and per quota group a bitmap of those that are usable. It is
+// immutable; the next one shares all that did not change.
+//
+// The bits hold from one instant to the next deadline: [Index.Exact] tells. Outside
+// that time, for the moment until the next index is published, a reader judges the
+// accounts one by one, so that a pick is right at the instant of an expiry.
 type Index struct {
 	pools map[string]*Pool
+	known []*Pool // the pools of Groups.providers, for look-ups without a hash
+	epoch uint64  // rises with every index; marks what an update may still change
+	// The bits are those of from, and hold before until; a zero until is never.
+	from, until time.Time
 }
 
 // Pool is the configured accounts of one provider by descending priority, then id.
 type Pool struct {
-	chunks [][]*Account // all of chunkSize but the last
+	owner  uint64 // the epoch that made this copy
+	chunks []*chunk
 	tiers  []Tier
 	length int
+	// lanes :: Resolution.lane → who is usable for that group; lane 0 is for models
+	// without a group
+	lanes []*Lane
+	// models :: model target → who is usable for a model that is blocked on at least
+	// one account; other models follow their group's lane
+	models map[string]*Lane
 }
 
 // Tier is a run of accounts of one priority: positions Start to End-1 of a pool.
@@ -29,35 +45,56 @@ type Tier struct{ Priority, Start, End int }
 // chunkSize is how many accounts are copied when one changes.
 const chunkSize = 256
 
+type chunk struct {
+	owner    uint64
+	accounts [chunkSize]*Account
+}
+
 // Pool returns the pool of a canonical provider, or nil.
 func (x *Index) Pool(provider string) *Pool { return x.pools[provider] }
+
+// PoolOf returns the pool of a resolution made by the groups of the same view, or
+// nil.
+func (x *Index) PoolOf(r *Resolution) *Pool {
+	if r.pool >= 0 {
+		return x.known[r.pool]
+	}
+	return x.pools[r.Provider]
+}
+
+// Exact reports whether the lanes tell who is usable at now.
+func (x *Index) Exact(now time.Time) bool {
+	return !now.Before(x.from) && (x.until.IsZero() || now.Before(x.until))
+}
 
 // Len returns the number of accounts.
 func (p *Pool) Len() int { return p.length }
 
 // At returns the account at a position.
-func (p *Pool) At(i int) *Account { return p.chunks[i/chunkSize][i%chunkSize] }
+func (p *Pool) At(i int) *Account { return p.chunks[i/chunkSize].accounts[i%chunkSize] }
 
 // Tiers returns the priority tiers, the highest first.
 func (p *Pool) Tiers() []Tier { return p.tiers }
 
-// After returns the position within a tier of the first account whose id is after
-// id, and End if there is none.
-func (p *Pool) After(t Tier, id string) int {
-	lo, hi := t.Start, t.End
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); p.At(mid).ID <= id {
-			lo = mid + 1
-		} else {
-			hi = mid
+// Lane returns who is usable for a resolution made by the groups of the same view,
+// or nil if no lane tells: an alias may put a blocked model into another group than
+// the model's own name does.
+func (p *Pool) Lane(r *Resolution) *Lane {
+	if len(p.models) > 0 {
+		if l := p.models[r.ModelTarget]; l != nil && l.base == r.lane {
+			return l
+		} else if l != nil {
+			return nil
 		}
 	}
-	return lo
+	return p.lanes[r.lane]
 }
 
 func (a *Account) before(b *Account) int {
 	return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.ID, b.ID))
 }
+
+func (a *Account) listed() bool { return a != nil && a.Spec.Origin == events.OriginConfigured }
 
 // find returns the position of an account by its order.
 func (p *Pool) find(a *Account) (int, bool) {
@@ -72,26 +109,106 @@ func (p *Pool) find(a *Account) (int, bool) {
 	return lo, lo < p.length && p.At(lo).ID == a.ID
 }
 
-// newIndex builds the index of a state from nothing.
-func newIndex(s *State) *Index {
+// After returns the position that follows an account in the order of the pool,
+// whether or not it is still there.
+func (p *Pool) After(a *Account) int {
+	i, ok := p.find(a)
+	if ok {
+		i++
+	}
+	return i
+}
+
+// newIndex builds the index of a state from nothing, as of now.
+func newIndex(s *State, now time.Time) *Index {
+	u := indexUpdate{index: &Index{pools: map[string]*Pool{}}, state: s, now: now}
 	lists := map[string][]*Account{}
 	for a := range s.Accounts("") {
-		if a.Spec.Origin == events.OriginConfigured {
+		if a.listed() {
 			lists[a.Spec.Provider] = append(lists[a.Spec.Provider], a)
 		}
 	}
-	x := &Index{pools: map[string]*Pool{}}
 	for provider, list := range lists {
-		slices.SortFunc(list, (*Account).before)
-		x.pools[provider] = newPool(list)
+		u.build(provider, list)
 	}
-	return x
+	u.close()
+	return u.index
 }
 
-func newPool(list []*Account) *Pool {
-	p := &Pool{length: len(list)}
-	for chunk := range slices.Chunk(list, chunkSize) {
-		p.chunks = append(p.chunks, slices.Clone(chunk))
+// indexUpdate is an index being made, from nothing or from an older one.
+type indexUpdate struct {
+	index *Index
+	state *State
+	now   time.Time
+}
+
+// next returns the index after some accounts changed and some time passed.
+func (x *Index) next(was, is *State, changed []string, now time.Time) *Index {
+	if was.groups != is.groups || now.Before(x.from) {
+		return newIndex(is, now) // other lanes, or a clock that went back
+	}
+	u := indexUpdate{index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1}, state: is, now: now}
+	changed = slices.Clone(changed)
+	is.due.Ascend(deadline{at: x.from}, func(d deadline) bool {
+		if d.at.After(now) {
+			return false
+		}
+		changed = append(changed, d.account)
+		return true
+	})
+	slices.Sort(changed)
+	var rebuild []string
+	for _, id := range slices.Compact(changed) {
+		a, b := was.Account(id), is.Account(id)
+		if !u.replace(a, b, x.from) {
+			for _, account := range []*Account{a, b} {
+				if account != nil {
+					rebuild = append(rebuild, account.Spec.Provider)
+				}
+			}
+		}
+	}
+	slices.Sort(rebuild)
+	for _, provider := range slices.Compact(rebuild) {
+		u.rebuild(provider)
+	}
+	u.close()
+	return u.index
+}
+
+// close notes the time that the bits hold.
+func (u *indexUpdate) close() {
+	u.index.from = u.now
+	for _, provider := range u.state.groups.providers {
+		u.index.known = append(u.index.known, u.index.pools[provider])
+	}
+	u.state.due.Ascend(deadline{at: u.now.Add(1)}, func(d deadline) bool {
+		u.index.until = d.at
+		return false
+	})
+}
+
+// rebuild makes a provider's pool anew, after its members or their order changed.
+func (u *indexUpdate) rebuild(provider string) {
+	delete(u.index.pools, provider)
+	var list []*Account
+	for a := range u.state.Accounts("") {
+		if a.listed() && a.Spec.Provider == provider {
+			list = append(list, a)
+		}
+	}
+	if len(list) > 0 {
+		u.build(provider, list)
+	}
+}
+
+func (u *indexUpdate) build(provider string, list []*Account) {
+	slices.SortFunc(list, (*Account).before)
+	p := &Pool{owner: u.index.epoch, length: len(list)}
+	for part := range slices.Chunk(list, chunkSize) {
+		c := &chunk{owner: u.index.epoch}
+		copy(c.accounts[:], part)
+		p.chunks = append(p.chunks, c)
 	}
 	for i, a := range list {
 		if n := len(p.tiers); n == 0 || p.tiers[n-1].Priority != a.Spec.Priority {
@@ -99,56 +216,108 @@ func newPool(list []*Account) *Pool {
 		}
 		p.tiers[len(p.tiers)-1].End = i + 1
 	}
-	return p
-}
-
-// next returns the index after some accounts changed: pools whose members stayed
-// share all chunks but those of the changed; the others are built anew.
-func (x *Index) next(was, is *State, changed []string) *Index {
-	if len(changed) == 0 {
-		return x
+	for range 1 + len(u.state.groups.Of(provider)) {
+		p.lanes = append(p.lanes, newLane(len(list), u.index.epoch))
 	}
-	slices.Sort(changed)
-	n := indexUpdate{index: &Index{pools: make(map[string]*Pool, len(x.pools))}, own: map[*Pool]map[int]bool{}}
-	maps.Copy(n.index.pools, x.pools)
-	for _, id := range slices.Compact(changed) {
-		if !n.replace(was.Account(id), is.Account(id)) {
-			return newIndex(is)
-		}
+	u.index.pools[provider] = p
+	for i, a := range list {
+		u.refresh(p, i, a)
 	}
-	return n.index
+	for i, a := range list {
+		u.blockModels(p, i, nil, a, u.now)
+	}
 }
 
-// indexUpdate is an index being made from an older one.
-type indexUpdate struct {
-	index *Index
-	// own :: pool of this update → its chunks that are copies already
-	own map[*Pool]map[int]bool
-}
-
-// replace puts b where a was. It reports false if the order changes.
-func (u *indexUpdate) replace(a, b *Account) bool {
-	listed := func(a *Account) bool { return a != nil && a.Spec.Origin == events.OriginConfigured }
-	if !listed(a) && !listed(b) {
+// replace puts b where a was, both of one id. It reports false if the order changes.
+// The time is that of the older index's bits.
+func (u *indexUpdate) replace(a, b *Account, then time.Time) bool {
+	if !a.listed() && !b.listed() {
 		return true
 	}
-	if !listed(a) || !listed(b) || a.Spec.Provider != b.Spec.Provider || a.Spec.Priority != b.Spec.Priority {
+	if !a.listed() || !b.listed() || a.Spec.Provider != b.Spec.Provider || a.Spec.Priority != b.Spec.Priority {
 		return false
 	}
-	p := u.index.pools[a.Spec.Provider]
+	p := u.own(u.index.pools[a.Spec.Provider])
+	u.index.pools[a.Spec.Provider] = p
 	i, ok := p.find(b)
 	if !ok {
 		return false // unreachable while the index follows the state
 	}
-	if u.own[p] == nil {
-		p = &Pool{chunks: slices.Clone(p.chunks), tiers: p.tiers, length: p.length}
-		u.own[p] = map[int]bool{}
-		u.index.pools[a.Spec.Provider] = p
+	if a != b {
+		c := p.chunks[i/chunkSize]
+		if c.owner != u.index.epoch {
+			c = &chunk{u.index.epoch, c.accounts}
+			p.chunks[i/chunkSize] = c
+		}
+		c.accounts[i%chunkSize] = b
 	}
-	if k := i / chunkSize; !u.own[p][k] {
-		p.chunks[k] = slices.Clone(p.chunks[k])
-		u.own[p][k] = true
-	}
-	p.chunks[i/chunkSize][i%chunkSize] = b
+	u.refresh(p, i, b)
+	u.blockModels(p, i, a, b, then)
 	return true
+}
+
+// own returns the pool as a copy that this update may change.
+func (u *indexUpdate) own(p *Pool) *Pool {
+	if p.owner == u.index.epoch {
+		return p
+	}
+	return &Pool{
+		owner: u.index.epoch, chunks: slices.Clone(p.chunks), tiers: p.tiers, length: p.length,
+		lanes: slices.Clone(p.lanes), models: maps.Clone(p.models),
+	}
+}
+
+// refresh sets the bits of the account at a position, in every lane.
+func (u *indexUpdate) refresh(p *Pool, i int, a *Account) {
+	all := !a.Spec.Disabled && !a.blocks(events.TargetAll, u.now)
+	p.lanes[0] = p.lanes[0].set(i, all, u.index.epoch)
+	for k, g := range u.state.groups.Of(a.Spec.Provider) {
+		p.lanes[k+1] = p.lanes[k+1].set(i, all && !a.blocks(g.ID, u.now), u.index.epoch)
+	}
+	for target, l := range p.models {
+		p.models[target] = l.set(i, p.lanes[l.base].has(i) && !a.blocks(target, u.now), u.index.epoch)
+	}
+}
+
+// blockModels keeps a lane of its own for each model that is blocked on at least
+// one account: it makes and removes them as a becomes b. Then is when a was judged.
+func (u *indexUpdate) blockModels(p *Pool, i int, a, b *Account, then time.Time) {
+	if a != nil {
+		for target := range a.liveModels(then) {
+			if l := p.models[target]; l != nil && l.blocked == 1 {
+				delete(p.models, target)
+			} else if l != nil {
+				p.models[target] = l.count(-1, u.index.epoch)
+			}
+		}
+	}
+	for target := range b.liveModels(u.now) {
+		l := p.models[target]
+		if l == nil {
+			base := u.state.groups.Resolve(b.Spec.Provider, target[len(events.ModelTarget):]).lane
+			l = p.lanes[base].fork(base, u.index.epoch)
+		}
+		if p.models == nil {
+			p.models = map[string]*Lane{}
+		}
+		p.models[target] = l.count(1, u.index.epoch).set(i, false, u.index.epoch)
+	}
+}
+
+// blocks reports whether the account's cell of a target is blocked at now.
+func (a *Account) blocks(target string, now time.Time) bool {
+	c := a.cell(target)
+	return c != nil && c.blockedAt(now)
+}
+
+// liveModels yields the model targets that are blocked at now.
+func (a *Account) liveModels(now time.Time) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := range a.Cells {
+			c := &a.Cells[i]
+			if strings.HasPrefix(c.Target, events.ModelTarget) && c.blockedAt(now) && !yield(c.Target) {
+				return
+			}
+		}
+	}
 }

@@ -143,7 +143,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			dump []byte
 		}
 		var snapshots []published
-		index := newIndex(NewState())
+		index := newIndex(NewState(), noon())
 		last := NewState()
 		step := func(c Command) {
 			if _, err := l.do(c, d.now); err != nil {
@@ -153,7 +153,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			}
 			changed := slices.Clone(l.s.changed)
 			s := l.s.Snapshot()
-			index = index.next(last, s, changed)
+			index = index.next(last, s, changed, d.now)
 			last = s
 		}
 		step(command(&DefineGroups{}))
@@ -175,7 +175,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			}
 			step(c)
 			snapshots = append(snapshots, published{last, dumpOf(t, last)})
-			sameIndex(t, index, newIndex(last))
+			sameIndex(t, index, newIndex(last, d.now))
 		}
 		for i, p := range snapshots {
 			if !bytes.Equal(p.dump, dumpOf(t, p.s)) {
@@ -315,7 +315,8 @@ func TestRule33AnyCommandsThroughTheEngine(t *testing.T) {
 		if !bytes.Equal(dumpOf(t, fold), dumpOf(t, e.State())) {
 			t.Fatal("the fold of the log is not the live state")
 		}
-		sameIndex(t, e.View().Index, newIndex(fold))
+		x := e.View().Index
+		sameIndex(t, x, newIndex(fold, x.from))
 	})
 }
 
@@ -324,15 +325,15 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// sameIndex compares two indexes by their pools, accounts and tiers.
+// sameIndex compares two indexes by their pools, accounts, tiers and lanes.
 func sameIndex(t failer, got, want *Index) {
 	t.Helper()
-	if len(got.pools) != len(want.pools) {
-		t.Fatalf("%d pools, want %d", len(got.pools), len(want.pools))
+	if len(got.pools) != len(want.pools) || !got.from.Equal(want.from) || !got.until.Equal(want.until) {
+		t.Fatalf("%d pools from %s until %s, want %d from %s until %s", len(got.pools), got.from, got.until, len(want.pools), want.from, want.until)
 	}
 	for provider, w := range want.pools {
 		g := got.pools[provider]
-		if g == nil || g.Len() != w.Len() || !slices.Equal(g.Tiers(), w.Tiers()) {
+		if g == nil || g.Len() != w.Len() || !slices.Equal(g.Tiers(), w.Tiers()) || len(g.lanes) != len(w.lanes) || len(g.models) != len(w.models) {
 			t.Fatalf("the pool of %s is %+v, want %+v", provider, g, w)
 		}
 		for i := range w.Len() {
@@ -340,6 +341,35 @@ func sameIndex(t failer, got, want *Index) {
 			if a.ID != b.ID || a.Spec != b.Spec || !slices.EqualFunc(a.Cells, b.Cells, func(x, y Cell) bool { return x.Target == y.Target && x.LastSeq == y.LastSeq }) {
 				t.Fatalf("position %d of %s holds %+v, want %+v", i, provider, a, b)
 			}
+		}
+		for k := range w.lanes {
+			sameLane(t, g.lanes[k], w.lanes[k], w.Len())
+		}
+		for target := range w.models {
+			if g.models[target] == nil {
+				t.Fatalf("%s has no lane for %s", provider, target)
+			}
+			sameLane(t, g.models[target], w.models[target], w.Len())
+		}
+	}
+}
+
+// sameLane compares two lanes of n positions, and what Next finds with what is set.
+func sameLane(t failer, got, want *Lane, n int) {
+	t.Helper()
+	if got.base != want.base || got.blocked != want.blocked || !slices.Equal(got.summary, want.summary) {
+		t.Fatalf("lane %+v, want %+v", got, want)
+	}
+	next := -1
+	for i := n - 1; i >= 0; i-- {
+		if got.has(i) != want.has(i) {
+			t.Fatalf("position %d is %v, want %v", i, got.has(i), want.has(i))
+		}
+		if want.has(i) {
+			next = i
+		}
+		if found := got.Next(i, n); found != next {
+			t.Fatalf("after position %d comes %d, want %d", i, found, next)
 		}
 	}
 }

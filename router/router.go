@@ -28,7 +28,7 @@ type Options struct {
 type Router struct {
 	engine *projection.Engine
 	ids    *identity.Book
-	turns  *turns
+	memory *memory
 	origin events.Origin
 }
 
@@ -37,7 +37,7 @@ func New(e *projection.Engine, o *Options) *Router {
 	if o == nil {
 		o = &Options{}
 	}
-	r := &Router{engine: e, ids: o.Identities, turns: newTurns(), origin: o.Origin}
+	r := &Router{engine: e, ids: o.Identities, memory: newMemory(), origin: o.Origin}
 	if r.origin.Actor == "" {
 		r.origin = events.Origin{Actor: "proxy:embedded", Via: events.ViaGo}
 	}
@@ -105,9 +105,8 @@ func (r *Router) Pick(q Request) (Lease, error) {
 	if q.Now.IsZero() {
 		q.Now = r.engine.Now()
 	}
-	s := selection{
-		view: v, id: v.State.Groups().Resolve(q.Provider, q.Model), ids: r.ids, turns: r.turns, q: q,
-	}
+	n := r.memory.name(v.State.Groups(), q.Provider, q.Model)
+	s := selection{view: v, id: n.id, ids: r.ids, turns: n.turns, q: q}
 	a := s.choose()
 	if a == nil {
 		return Lease{}, blocked(s)

@@ -21,12 +21,17 @@ func (s *selection) choose() *projection.Account {
 	if len(s.q.Candidates) > 0 {
 		return s.named()
 	}
-	p := s.view.Index.Pool(s.id.Provider)
+	x := s.view.Index
+	p := x.PoolOf(s.id)
 	if p == nil {
 		return nil
 	}
+	var lane *projection.Lane
+	if !s.view.ObserveOnly && x.Exact(s.q.Now) {
+		lane = p.Lane(s.id)
+	}
 	for _, tier := range p.Tiers() {
-		if a := s.fromTier(p, tier); a != nil {
+		if a := s.fromTier(p, lane, tier); a != nil {
 			return a
 		}
 	}
@@ -35,38 +40,50 @@ func (s *selection) choose() *projection.Account {
 
 // fromTier returns the next usable account of a tier after the one served last.
 // Two picks at once do not get the same turn: the second looks again.
-func (s *selection) fromTier(p *projection.Pool, t projection.Tier) *projection.Account {
-	turn := s.turns.of(s.id, t.Priority)
+func (s *selection) fromTier(p *projection.Pool, lane *projection.Lane, t projection.Tier) *projection.Account {
+	turn := s.turns.of(t.Priority)
 	for {
 		last := turn.last.Load()
-		from := t.Start
-		if last != nil {
-			from = p.After(t, last.ID)
+		from := turn.after(last, p, t)
+		i := s.next(p, lane, from, t.End)
+		if i < 0 {
+			i = s.next(p, lane, t.Start, from)
 		}
-		a := s.scan(p, from, t.End)
-		if a == nil {
-			a = s.scan(p, t.Start, from)
+		if i < 0 {
+			return nil
 		}
-		if a == nil || s.q.DryRun || turn.last.CompareAndSwap(last, a) {
+		a := p.At(i)
+		if s.q.DryRun {
+			return a
+		}
+		if turn.last.CompareAndSwap(last, a) {
+			turn.hint.Store(int64(i))
 			return a
 		}
 	}
 }
 
-func (s *selection) scan(p *projection.Pool, from, to int) *projection.Account {
-	for i := from; i < to; i++ {
-		if a := p.At(i); s.usable(a) {
-			return a
+// next returns the first usable position in [from, to) that is not excluded, or -1.
+// Without a lane the accounts are judged one by one.
+func (s *selection) next(p *projection.Pool, lane *projection.Lane, from, to int) int {
+	for ; from < to; from++ {
+		if lane != nil {
+			if from = lane.Next(from, to); from < 0 {
+				return -1
+			}
+		} else if !s.serves(p.At(from)) {
+			continue
+		}
+		if len(s.q.Exclude) == 0 || !s.excluded(p.At(from)) {
+			return from
 		}
 	}
-	return nil
+	return -1
 }
 
-func (s *selection) usable(a *projection.Account) bool {
-	if a.Spec.Disabled || s.excluded(a) {
-		return false
-	}
-	return s.view.ObserveOnly || a.Usable(s.id, s.q.Now)
+// serves reports whether the account's state lets it serve the request.
+func (s *selection) serves(a *projection.Account) bool {
+	return !a.Spec.Disabled && (s.view.ObserveOnly || a.Usable(s.id, s.q.Now))
 }
 
 // excluded compares ids as given, which needs no pseudonym to be computed.
@@ -104,11 +121,11 @@ func (s *selection) named() *projection.Account {
 		var last, next, first *projection.Account
 		for _, given := range s.q.Candidates {
 			a := s.candidate(given)
-			if a == nil || !s.usable(a) {
+			if a == nil || !s.serves(a) || s.excluded(a) {
 				continue
 			}
 			if first == nil || a.Spec.Priority > first.Spec.Priority {
-				turn = s.turns.of(s.id, a.Spec.Priority)
+				turn = s.turns.of(a.Spec.Priority)
 				last, next, first = turn.last.Load(), nil, a
 			} else if a.Spec.Priority < first.Spec.Priority {
 				continue
