@@ -34,7 +34,12 @@ func formOf(body string) form {
 		return formBinary
 	}
 	switch body[0] {
-	case '{', '[', '"':
+	case '{', '"':
+		return formJSON
+	case '[':
+		if isLabel(body) {
+			return formText
+		}
 		return formJSON
 	case '<':
 		if isHTML(body) {
@@ -46,6 +51,20 @@ func formOf(body string) form {
 		return formStream
 	}
 	return formText
+}
+
+// isLabel reports whether a body begins with a word in brackets, as proxies put it
+// in front of what they pass on: "[429]: {...}", "[1302][...]", "[ERROR] ...".
+func isLabel(body string) bool {
+	if body == "" || body[0] != '[' {
+		return false
+	}
+	end := strings.IndexByte(body[:min(len(body), 64)], ']')
+	if end < 2 || strings.ContainsAny(body[1:end], "[{\",\n") {
+		return false
+	}
+	rest := strings.TrimLeft(body[end+1:], " \t\r\n")
+	return rest != ""
 }
 
 // unreadable reports whether the first bytes hold control characters or bytes that

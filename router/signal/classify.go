@@ -144,6 +144,26 @@ func (a *answer) judge(f family, one []problem) events.Signal {
 	}
 	a.low = asciiLower(a.problem.message)
 	a.hints, a.notes = a.store.hints[:0], a.store.notes[:0]
+	f = a.spoken(f)
 	f.hints(a)
+	if v := a.byEdge(); !v.none() {
+		return a.signal("transport", v)
+	}
 	return a.signal(f.name, f.judge(a))
+}
+
+// byEdge recognises what Cloudflare answers in place of the provider, in text or in
+// JSON: limits and bans of the caller's address, and failures to reach the provider.
+func (a *answer) byEdge() verdict {
+	code, plain := strings.CutPrefix(a.low, "error code: 1")
+	p := &a.problem
+	switch {
+	case plain && len(code) == 3, p.field("cloudflare_error").word() == "true":
+	default:
+		return verdict{}
+	}
+	if a.status == 429 {
+		return rateLimited("cdn_rate_limit", events.ScopeNone)
+	}
+	return serverError("cdn_refused")
 }

@@ -33,7 +33,9 @@ func copilotJudge(a *answer) verdict {
 		return a.promoted(rateLimited(code, events.ScopeAccount), events.ScopeAccount)
 	case "model_overloaded", "upstream_provider_rate_limit":
 		return capacity(code)
-	case "quota_exceeded", "free_quota_exceeded", "overage_limit_reached":
+	case "session_quota_exceeded":
+		return quota(code, events.ScopeAccount).because(events.ReasonQuotaNamed).over(events.WindowFiveHour)
+	case "quota_exceeded", "free_quota_exceeded", "overage_limit_reached", "additional_spend_limit_reached":
 		return quota(code, events.ScopeGroup).because(events.ReasonQuotaNamed).of("copilot-premium").over(events.WindowMonthly)
 	case "billing_not_configured":
 		return payment("billing_not_configured")
@@ -77,7 +79,7 @@ func copilotText(a *answer) verdict {
 	switch {
 	case !a.refusesRequest() && a.lacksCapacity():
 		return capacity("text_capacity")
-	case (a.status == 402 || a.status == 429) && a.says("quota exceeded", "no quota", "premium request"):
+	case a.status == 402 && a.says("quota"), a.status == 429 && a.says("quota exceeded", "no quota", "premium request"):
 		return quota("text_quota", events.ScopeGroup).over(events.WindowMonthly)
 	case a.status == 429 && a.says("weekly rate limit", "weekly limit"):
 		return quota("text_weekly", events.ScopeAccount).over(events.WindowWeekly)

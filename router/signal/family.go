@@ -1,5 +1,7 @@
 package signal
 
+import "strings"
+
 // family is the knowledge about providers that answer alike. Both functions read
 // the same answer: hints collects what it says about when to come back, in the
 // order in which this provider's fields are to be trusted; judge concludes what it
@@ -17,6 +19,24 @@ func familyOf(provider string) family {
 		return f
 	}
 	return general
+}
+
+// spoken is the family whose format an answer of no particular provider is in:
+// chained proxies and compatible servers pass Google's errors on as they are.
+func (a *answer) spoken(f family) family {
+	switch a.provider {
+	case "cliproxyapi", "anthropic-compat", "openai-compat":
+	default:
+		if f.name != general.name || families[a.provider].judge != nil {
+			return f
+		}
+	}
+	for e := a.problem.obj.get("details").first(); e.t != nil; e = e.next() {
+		if strings.HasPrefix(e.get("@type").string(), "type.googleapis.com/google.rpc.") {
+			return google
+		}
+	}
+	return f
 }
 
 // families are the providers with rules of their own.

@@ -36,9 +36,14 @@ func (a *answer) bodyDelays() {
 // generalJudge goes from codes over sentences to the status.
 func generalJudge(a *answer) verdict {
 	for _, rule := range [...]func() verdict{a.byLimitText, a.byCode, a.byText} {
-		if v := rule(); !v.none() {
-			return a.promoted(v, events.ScopeModel)
+		v := rule()
+		if v.none() {
+			continue
 		}
+		if v.class == events.ClassQuotaExhausted && v.window == events.WindowUnknown {
+			v.window = windowIn(a.low)
+		}
+		return a.promoted(v, events.ScopeModel)
 	}
 	return a.promoted(a.byStatus(), events.ScopeModel)
 }
@@ -58,8 +63,11 @@ func (a *answer) byLimitText() verdict {
 	if v := a.byText(); !v.none() {
 		return v
 	}
-	if w := windowIn(a.low); w != events.WindowUnknown && a.says("limit", "quota", "exceeded", "exhausted", "too many") {
+	if w := windowIn(a.low); w != events.WindowUnknown && a.says("limit", "quota", "exceeded", "exhausted", "too many", "used up", "额度", "限额", "配额", "上限") {
 		return quota("text_window", events.ScopeModel).over(w)
+	}
+	if a.status == 0 && a.says("rate limit", "rate-limit", "too many requests") {
+		return rateLimited("text_rate_limit", events.ScopeModel) // of a stream, which has no status of its own
 	}
 	return verdict{}
 }
@@ -78,6 +86,7 @@ func (a *answer) buckets() {
 		{"x-ratelimit-reset", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"},
 		{"x-rate-limit-reset", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"},
 		{"ratelimit-reset", "Ratelimit-Remaining", "Ratelimit-Reset"},
+		{"x-ratelimit-reset-after", "X-Ratelimit-Remaining", "X-Ratelimit-Reset-After"},
 	} {
 		raw := a.get(b.reset)
 		if raw == "" {
@@ -116,4 +125,8 @@ func (a *answer) draftBucket() {
 	}
 }
 
-func isZeroText(s string) bool { return strings.Trim(s, "0.-") == "" && s != "" }
+// isZeroText reports whether a header counts nothing left. Below zero are servers that
+// charge a request after it was let in.
+func isZeroText(s string) bool {
+	return s != "" && (s[0] == '-' || strings.Trim(s, "0.") == "")
+}

@@ -203,6 +203,8 @@ func googleDenied(a *answer, d googleDetails) verdict {
 		return forbidden("validation_required", events.ReasonVerification)
 	case strings.Contains(low, "license"), strings.Contains(low, "not eligible"):
 		return forbidden("subscription_required", events.ReasonSubscription)
+	case strings.Contains(low, "unregistered callers"):
+		return auth("no_credential")
 	case strings.Contains(low, "has not been used in project"):
 		return forbidden("service_disabled", events.ReasonNotEntitled)
 	}
@@ -212,6 +214,9 @@ func googleDenied(a *answer, d googleDetails) verdict {
 // googleCapacity: the reason beats everything else in the body; the sentence counts
 // only where no reason says otherwise, because Google calls a quota "your capacity".
 func googleCapacity(a *answer, d googleDetails) verdict {
+	if a.status == 529 || a.coded("overloaded_error") {
+		return overloaded("overloaded_error") // Claude on Vertex AI, in Anthropic's format
+	}
 	if d.reason == "MODEL_CAPACITY_EXHAUSTED" || d.reason == "MODEL_CAPACITY_EXCEEDED" {
 		return capacity("model_capacity_exhausted")
 	}

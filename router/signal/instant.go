@@ -158,6 +158,8 @@ func zoneLen(s string) int {
 		n += 6
 	case strings.HasPrefix(rest, " UTC") || strings.HasPrefix(rest, " GMT"):
 		n += 4
+	case len(rest) >= 6 && rest[0] == ' ' && (rest[1] == '+' || rest[1] == '-') && numberLen(rest[2:6]) == 4:
+		n += 6 // Go's " +0800"; the name after it says no more
 	}
 	return n
 }

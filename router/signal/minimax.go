@@ -44,8 +44,10 @@ func minimaxJudge(a *answer) verdict {
 
 // minimaxCode is the code in base_resp or behind the message, 0 if there is none.
 func (a *answer) minimaxCode() int {
-	if n, err := strconv.Atoi(a.problem.code); err == nil && n >= 1000 {
-		return n
+	for _, s := range [...]string{a.problem.code, a.problem.kind} {
+		if n, err := strconv.Atoi(s); err == nil && n >= 1000 {
+			return n
+		}
 	}
 	m := strings.TrimRight(a.problem.message, ". ")
 	if open := strings.LastIndexByte(m, '('); open >= 0 && strings.HasSuffix(m, ")") {

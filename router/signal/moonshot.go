@@ -18,7 +18,7 @@ func kimiJudge(a *answer) verdict {
 		return rateLimited("concurrency", events.ScopeAccount)
 	case a.coded("access_terminated_error"):
 		return quota("access_terminated", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(a.low))
-	case a.coded("exceeded_current_quota_error"):
+	case a.coded("exceeded_current_quota_error") && !a.says("usage limit", "billing cycle"):
 		return payment("current_quota")
 	case a.status == 402, a.says("membership benefits"):
 		return payment("membership")

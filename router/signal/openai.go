@@ -83,6 +83,10 @@ func githubModelsJudge(a *answer) verdict {
 	switch {
 	case a.coded("tokens_limit_reached"):
 		return badRequest("tokens_limit")
+	case a.coded("no_access"):
+		v := forbidden("model_access", "")
+		v.scope = events.ScopeModel
+		return v
 	case a.status != 429:
 	case strings.HasSuffix(kind, "byday"), a.says("byday"):
 		return quota("by_day", events.ScopeModel).because(events.ReasonQuotaNamed).over(events.WindowDaily)

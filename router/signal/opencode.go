@@ -41,6 +41,8 @@ var cliproxy = family{name: "cliproxyapi", hints: cliproxyHints, judge: cliproxy
 func cliproxyHints(a *answer) {
 	a.delay("error.reset_seconds", a.problem.field("reset_seconds").text(), 1)
 	a.delay("error.reset_time", a.problem.field("reset_time").text(), 1)
+	a.instant(sourceResetsAt, a.problem.field("resets_at").text(), utc)
+	a.delay("error.resets_in_seconds", a.problem.field("resets_in_seconds").text(), 1)
 	a.retryAfter()
 	a.sentence(utc)
 	a.buckets()

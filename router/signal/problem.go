@@ -57,9 +57,11 @@ func (f *finder) add(p problem) {
 
 // text looks at a body or a string that may be a document itself.
 func (f *finder) text(s string) {
-	if v := readJSON(s); v.t != nil {
-		f.value(v, v)
-		return
+	if !isLabel(s) {
+		if v := readJSON(s); v.t != nil {
+			f.value(v, v)
+			return
+		}
 	}
 	if inner := innerDocument(s, f.refused); inner != "" && f.wraps < maxWraps {
 		f.wraps++
@@ -275,7 +277,7 @@ func innerDocument(message string, refused bool) string {
 	if len(s) < 2 {
 		return ""
 	}
-	if s[0] == '{' || s[0] == '[' && strings.Contains(s[:min(len(s), 16)], "{") || s[0] == '"' && s[1] != ' ' {
+	if s[0] == '{' || s[0] == '[' && strings.Contains(s[:min(len(s), 16)], "{") && !isLabel(s) || s[0] == '"' && s[1] != ' ' {
 		return s
 	}
 	if refused {

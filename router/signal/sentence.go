@@ -50,9 +50,12 @@ func delayAt(low string, from int) (string, float64, bool) {
 	return strings.TrimSpace(rest[:len(rest)-len(after)]), seconds, true
 }
 
-// hanDelay finds "N <unit>后" ("after N ..."), as Chinese messages put it.
+// hanDelay finds "N <unit>后" ("after N ..."), as Chinese and Japanese messages put it.
 func hanDelay(message string) (string, float64, bool) {
 	end := strings.Index(message, "后")
+	if end < 0 {
+		end = strings.Index(message, "後") // Japanese and traditional Chinese
+	}
 	if end < 0 {
 		return "", 0, false
 	}

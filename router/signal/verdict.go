@@ -133,6 +133,11 @@ var codes = map[string]verdict{
 	"insufficient_balance":         payment("balance"),
 	"insufficient_credits":         payment("balance"),
 	"insufficient_user_quota":      payment("balance"),
+	"budget_exceeded":              payment("budget"),
+	"accountoverdueerror":          payment("balance"),
+	"accountquotaexceeded":         quota("account_quota", events.ScopeAccount).because(events.ReasonQuotaNamed),
+	"free_quota_exceeded":          quota("free_quota", events.ScopeAccount).because(events.ReasonQuotaNamed),
+	"usage_limit_reached":          quota("usage_limit_reached", events.ScopeModel).because(events.ReasonQuotaNamed),
 	"arrearage":                    payment("balance"),
 	"authentication_error":         auth("authentication_error"),
 	"invalid_api_key":              auth("invalid_api_key"),
@@ -154,10 +159,12 @@ var codes = map[string]verdict{
 	"account_deactivated":          forbidden("account_deactivated", events.ReasonBanned),
 	"account_suspended":            forbidden("account_suspended", events.ReasonBanned),
 	"account_disabled":             forbidden("account_disabled", events.ReasonBanned),
+	"organization_restricted":      forbidden("organization_restricted", events.ReasonBanned),
 	"deactivated_workspace":        forbidden("deactivated_workspace", events.ReasonWorkspaceDead),
 	"overloaded_error":             overloaded("overloaded_error"),
 	"server_is_overloaded":         overloaded("server_is_overloaded"),
 	"server_overloaded":            overloaded("server_is_overloaded"),
+	"serveroverloaded":             overloaded("server_is_overloaded"),
 	"engine_overloaded":            overloaded("engine_overloaded"),
 	"engine_overloaded_error":      overloaded("engine_overloaded"),
 	"slow_down":                    overloaded("slow_down"),
@@ -214,28 +221,47 @@ func (a *answer) byText() verdict {
 	switch {
 	case a.lacksCapacity():
 		return capacity("text_capacity")
-	case a.says("overloaded", "too busy", "server is busy", "server load"):
+	case a.says("overloaded", "too busy", "server is busy", "server load", "server overload", "under high load"):
 		return overloaded("text_overloaded")
 	}
 	if a.status >= 500 {
 		return verdict{}
 	}
 	switch {
-	case a.says("insufficient balance", "insufficient credit", "credit balance is too low", "out of credits", "余额不足", "欠费"):
+	case a.says("insufficient balance", "insufficient credit", "credit balance is too low", "out of credits",
+		"balance is insufficient", "overdue balance", "spending limit", "over budget", "余额不足", "欠费"):
 		return payment("text_balance")
 	case a.status == 401:
 		return verdict{}
-	case a.says("usage limit", "quota exceeded", "exceeded your quota", "quota has been exhausted", "limit exhausted", "usage cap"):
+	case a.status == 403:
+		return a.byRefusal()
+	case a.says("usage limit", "usage quota", "quota exceeded", "exceeded your quota", "quota has been exhausted", "limit exhausted", "usage cap"):
 		return a.byWindow()
 	}
 	return verdict{}
+}
+
+// byRefusal is what the sentence of a 403 refuses: the credential, the money behind
+// it, or one model.
+func (a *answer) byRefusal() verdict {
+	switch {
+	case a.says("authentication failed", "authorization failed", "api key is invalid", "invalid api key", "api key is not valid"):
+		return auth("text_credential")
+	case a.says("额度已用尽", "额度不足", "额度已耗尽"):
+		return payment("text_balance")
+	case a.says("access to model", "access to the model", "access to this model"):
+		v := forbidden("model_access", "") // not the account's to lose, so no hold
+		v.scope = events.ScopeModel
+		return v
+	}
+	return a.byWindow()
 }
 
 // lacksCapacity reports the sentences by which a provider says that it lacks
 // capacity for a model. Google says "exhausted your capacity" of a quota.
 func (a *answer) lacksCapacity() bool {
 	return a.says("no capacity available", "at capacity", "capacity exceeded", "high demand", "high traffic",
-		"model is overloaded", "no available capacity", "insufficient capacity", "not enough capacity", "insufficient model capacity")
+		"over capacity", "model is overloaded", "no available capacity", "负载已饱和", "insufficient capacity", "not enough capacity", "insufficient model capacity")
 }
 
 // byWindow is a spent quota whose window the message names, or else a rate limit:
@@ -246,7 +272,7 @@ func (a *answer) byWindow() verdict {
 		return verdict{}
 	}
 	scope := events.ScopeModel
-	if a.says("usage limit", "your plan", "subscription", "usage cap") {
+	if a.says("usage limit", "usage quota", "your plan", "subscription", "usage cap") {
 		scope = events.ScopeAccount
 	}
 	return quota("text_window", scope).over(w)
@@ -259,10 +285,10 @@ var windowWords = [...]struct {
 	adjective string
 	words     []string
 }{
-	{events.WindowMonthly, "monthly", []string{"per month", "permonth", "per_month", "this month", "billing cycle", "每月", "本月", "月限"}},
+	{events.WindowMonthly, "monthly", []string{"per month", "permonth", "per_month", "/ month", "this month", "billing cycle", "每月", "本月", "月限"}},
 	{events.WindowWeekly, "weekly", []string{"per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
-	{events.WindowDaily, "daily", []string{"per day", "perday", "per_day", "per-day", "/day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
-	{events.WindowFiveHour, "5h", []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "5 小时", "5小时"}},
+	{events.WindowDaily, "daily", []string{"per day", "perday", "per_day", "per-day", "/day", "/ day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
+	{events.WindowFiveHour, "5h", []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "session usage", "5 小时", "5小时"}},
 }
 
 // windowIn is the quota window a text in lower case names, the longest if several.
@@ -293,7 +319,7 @@ func limitFollows(low, adjective string) bool {
 			return true
 		}
 		near := after[:min(len(after), 28)]
-		for _, noun := range [...]string{"limit", "quota", "usage", "cap", "allowance", "request", "token", "credit", "spend"} {
+		for _, noun := range [...]string{"limit", "quota", "usage", "cap", "allowance", "allocation", "request", "token", "credit", "spend"} {
 			if strings.Contains(near, noun) {
 				return true
 			}
