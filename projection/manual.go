@@ -119,9 +119,10 @@ func (c *Lift) decide(d *decider) error {
 	reason := events.Scrub(c.Reason, events.MaxText)
 	return d.end(c.Filter, verb{
 		name: "lift", other: "clear", block: "manual suspension", otherBlock: "cooldown or hold",
-		does:  func(c *Cell, now time.Time) bool { return c.suspended(now) != nil },
-		start: func(c *Cell) time.Time { return c.Suspended.Since },
-		event: func(c *Cell) events.Event { return &events.Lifted{Target: c.Target, Reason: reason} },
+		does:       func(c *Cell, now time.Time) bool { return c.suspended(now) != nil },
+		start:      suspendedSince,
+		otherStart: blockedSince,
+		event:      func(c *Cell) events.Event { return &events.Lifted{Target: c.Target, Reason: reason} },
 	})
 }
 
@@ -131,13 +132,9 @@ func (c *Clear) decide(d *decider) error {
 	reason := events.Scrub(c.Reason, events.MaxText)
 	return d.end(c.Filter, verb{
 		name: "clear", other: "lift", block: "cooldown or hold", otherBlock: "manual suspension", models: true,
-		does: func(c *Cell, now time.Time) bool { return c.cooling(now) != nil || c.Held != nil },
-		start: func(c *Cell) time.Time {
-			if c.Held != nil {
-				return c.Held.Since
-			}
-			return c.Cooling.StartedAt
-		},
+		does:       func(c *Cell, now time.Time) bool { return c.cooling(now) != nil || c.Held != nil },
+		start:      blockedSince,
+		otherStart: suspendedSince,
 		event: func(c *Cell) events.Event {
 			e := &events.CooldownCleared{Target: c.Target, Reason: reason}
 			if c.Cooling != nil {
@@ -154,8 +151,19 @@ type verb struct {
 	block, otherBlock string
 	models            bool // a group includes its model cells
 	does              func(*Cell, time.Time) bool
-	start             func(*Cell) time.Time
+	start, otherStart func(*Cell) time.Time
 	event             func(*Cell) events.Event
+}
+
+// suspendedSince is when an operator suspended the cell, which is suspended.
+func suspendedSince(c *Cell) time.Time { return c.Suspended.Since }
+
+// blockedSince is when the hold or cooldown of the cell began, which has one.
+func blockedSince(c *Cell) time.Time {
+	if c.Held != nil {
+		return c.Held.Since
+	}
+	return c.Cooling.StartedAt
 }
 
 // end ends the matching blocks of one kind. Where only the other kind is found,
@@ -175,7 +183,9 @@ func (d *decider) end(filter Filter, v verb) error {
 			}
 			cell := events.Cell{Account: a.ID, Target: c.Target}
 			if !v.does(c, d.now) {
-				others = append(others, cell)
+				if f.wants(c, v.otherStart(c), d.now) {
+					others = append(others, cell)
+				}
 				continue
 			}
 			if !f.wants(c, v.start(c), d.now) {

@@ -239,6 +239,18 @@ func TestRule25WrongVerb(t *testing.T) {
 			t.Errorf("the message %q with the cells %v does not name %s", e.Message, e.Cells, test.verb)
 		}
 	}
+	// A block that the filter's class or start leaves out is nothing to name.
+	before := x.now.Add(-time.Hour)
+	for _, c := range []Intent{
+		&Clear{Filter: Filter{Account: "a2", Class: events.ClassQuotaExhausted}},
+		&Clear{Filter: Filter{Account: "a2", StartedBefore: before}},
+		&Lift{Filter: Filter{Account: "a1", StartedBefore: before}},
+		&Lift{Filter: Filter{Account: "a1", Class: events.ClassAuth}},
+	} {
+		if d := x.do(c); len(d.Drafts) != 0 || d.Unchanged == "" {
+			t.Errorf("%+v gives %+v, want nothing changed", c, d)
+		}
+	}
 	// Where some match, those that do not are left alone.
 	x.do(&Lift{Filter: Filter{Provider: "antigravity"}})
 	x.status("a1", "claude", StatusCooling)
