@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/sidecar"
 )
 
 // Names of the files in a data directory.
@@ -86,17 +87,10 @@ func OpenTokens(dir string) (t *Tokens, created bool, err error) {
 }
 
 func (t *Tokens) read() ([]token, error) {
-	info, err := os.Lstat(t.path)
+	doc, err := sidecar.Read(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 && !lax {
-		return nil, fmt.Errorf("%s must be a regular file that only its owner can read; run chmod 600 on it", t.path)
-	}
-	doc, err := os.ReadFile(t.path)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +200,7 @@ func (t *Tokens) replace(list []token) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(t.path, append(doc, '\n')); err != nil {
+	if err := sidecar.Write(t.path, append(doc, '\n')); err != nil {
 		return fmt.Errorf("writing %s: %w", t.path, err)
 	}
 	t.list.Store(&list)

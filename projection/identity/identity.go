@@ -20,11 +20,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/abeyance/abeyance/events/sidecar"
 )
 
 // FileName is the name of the file in a data directory.
@@ -73,19 +74,12 @@ func New() *Book {
 // Open reads the book at path, or starts a new one there, which is written with
 // its first entry. A file that others may read is refused.
 func Open(path string) (*Book, error) {
-	info, err := os.Lstat(path)
+	doc, err := sidecar.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		b := New()
 		b.path = path
 		return b, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 && !lax {
-		return nil, fmt.Errorf("%s must be a regular file that only its owner can read; run chmod 600 on it", path)
-	}
-	doc, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +175,7 @@ func (b *Book) save(n *names) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(b.path, append(doc, '\n'))
+	return sidecar.Write(b.path, append(doc, '\n'))
 }
 
 // pseudonym is Prefix and 20 hex digits of HMAC-SHA-256(key, id).

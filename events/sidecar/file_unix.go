@@ -1,6 +1,6 @@
 //go:build !windows
 
-package identity
+package sidecar
 
 import (
 	"os"
@@ -12,9 +12,9 @@ import (
 // lax: on Windows file modes do not say who may read.
 const lax = false
 
-// writeFile replaces the file atomically and durably: the name too must survive a
-// power cut, since records of the log depend on it.
-func writeFile(path string, doc []byte) error {
+// write makes the new name durable too: records of the log depend on what the file
+// says, and a deleted token must not come back with a power cut.
+func write(path string, doc []byte) error {
 	if err := renameio.WriteFile(path, doc, 0o600, renameio.IgnoreUmask()); err != nil {
 		return err
 	}

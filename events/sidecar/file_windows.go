@@ -1,13 +1,13 @@
-package api
+package sidecar
 
 import "os"
 
 // lax: on Windows file modes do not say who may read.
 const lax = true
 
-// writeFile replaces a file. Windows renames over an existing file only where
+// write replaces the file. Windows renames over an existing file only where
 // nobody has it open, which is so here: the file is read once.
-func writeFile(path string, doc []byte) error {
+func write(path string, doc []byte) error {
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, doc, 0o600); err != nil {
 		return err

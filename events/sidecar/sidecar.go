@@ -1,0 +1,26 @@
+// Package sidecar reads and replaces the small files that stand beside a log and
+// hold what must not be in it: tokens and identities. Only their owner may read them.
+package sidecar
+
+import (
+	"fmt"
+	"os"
+)
+
+// Read returns the contents of a file. An absent one gives an error that wraps
+// fs.ErrNotExist; one that is not a regular file, or that others may read, is
+// refused. Links are not followed.
+func Read(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 && !lax {
+		return nil, fmt.Errorf("%s must be a regular file that only its owner can read; run chmod 600 on it", path)
+	}
+	return os.ReadFile(path)
+}
+
+// Write replaces a file atomically and durably, with mode 0600: after a power cut
+// the old contents are there or the new.
+func Write(path string, doc []byte) error { return write(path, doc) }
