@@ -20,11 +20,15 @@ type answer struct {
 	body     string // cut at MaxBody, without space before it
 	problem  problem
 	low      string // the message in lower case: what text rules search
-	when     moment
-	limit    string // Codex: the limit named, with dashes
-	hints    []events.Hint
-	notes    []note
-	store    struct {
+	named    struct {
+		low    string // what window last looked at
+		window events.Window
+	}
+	when  moment
+	limit string // Codex: the limit named, with dashes
+	hints []events.Hint
+	notes []note
+	store struct {
 		hints [8]events.Hint
 		notes [8]note
 	}

@@ -60,9 +60,9 @@ func bedrockJudge(a *answer) verdict {
 	throttled := strings.HasPrefix(name, "throttling") || name == "toomanyrequestsexception" || name == "" && a.status == 429
 	switch {
 	case name == "servicequotaexceededexception":
-		return quota("service_quota", events.ScopeModel).because(events.ReasonQuotaNamed).over(windowIn(a.low))
-	case throttled && windowIn(a.low) != events.WindowUnknown:
-		return quota("per_day", events.ScopeModel).because(events.ReasonQuotaNamed).over(windowIn(a.low))
+		return quota("service_quota", events.ScopeModel).because(events.ReasonQuotaNamed).over(a.window())
+	case throttled && a.window() != events.WindowUnknown:
+		return quota("per_day", events.ScopeModel).because(events.ReasonQuotaNamed).over(a.window())
 	case throttled && a.lacksCapacity():
 		return capacity("text_capacity")
 	case throttled:
@@ -94,7 +94,7 @@ func amazonQJudge(a *answer) verdict {
 	case strings.HasPrefix(name, "throttling"), name == "toomanyrequestsexception", a.status == 429:
 		return a.promoted(rateLimited("throttling", events.ScopeAccount), events.ScopeAccount)
 	case name == "servicequotaexceededexception":
-		return quota("service_quota", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(a.low))
+		return quota("service_quota", events.ScopeAccount).because(events.ReasonQuotaNamed).over(a.window())
 	}
 	if v := a.byException(name); !v.none() {
 		return v

@@ -216,11 +216,11 @@ func claudeWindowless(a *answer) verdict {
 		a.note("overage-disabled-reason", "out_of_credits")
 		return quota("out_of_credits", events.ScopeModel).because(events.ReasonQuotaNamed)
 	case status == "" && a.says("exceed your account's rate limit", "exceed your account’s rate limit"):
-		return quota("text_account_limit", events.ScopeAccount).over(windowIn(a.low))
+		return quota("text_account_limit", events.ScopeAccount).over(a.window())
 	case a.says("per minute"):
 		return rateLimited("per_minute", events.ScopeModel)
 	case a.says("usage limit reached", "reached your usage limit", "hit your limit"):
-		return quota("text_usage_limit", events.ScopeAccount).over(windowIn(a.low))
+		return quota("text_usage_limit", events.ScopeAccount).over(a.window())
 	}
 	return rateLimited("windowless", events.ScopeNone)
 }

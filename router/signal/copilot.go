@@ -57,7 +57,7 @@ func copilotJudge(a *answer) verdict {
 // copilotGlobal is the limit over all models: a burst, five hours, or a week.
 func (a *answer) copilotGlobal() verdict {
 	exceeded := asciiLower(a.get("X-Ratelimit-Exceeded"))
-	wait, window := a.longest(), windowIn(a.low)
+	wait, window := a.longest(), a.window()
 	switch {
 	case strings.Contains(exceeded, "tps"), strings.Contains(exceeded, "rps"):
 		return rateLimited("global_burst", events.ScopeAccount)

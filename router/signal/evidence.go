@@ -23,7 +23,7 @@ func (a *answer) signal(family string, v verdict) events.Signal {
 	}
 	for i := range s.Hints {
 		h := &s.Hints[i]
-		h.Source = strings.Clone(h.Source[:min(len(h.Source), events.MaxName)])
+		h.Source = h.Source[:min(len(h.Source), events.MaxName)] // our own text, not the answer's
 		h.Raw = raw(h)
 	}
 	return s

@@ -41,7 +41,7 @@ func generalJudge(a *answer) verdict {
 			continue
 		}
 		if v.class == events.ClassQuotaExhausted && v.window == events.WindowUnknown {
-			v.window = windowIn(a.low)
+			v.window = a.window()
 		}
 		return a.promoted(v, events.ScopeModel)
 	}
@@ -63,7 +63,7 @@ func (a *answer) byLimitText() verdict {
 	if v := a.byText(); !v.none() {
 		return v
 	}
-	if w := windowIn(a.low); w != events.WindowUnknown && a.says("limit", "quota", "exceeded", "exhausted", "too many", "used up", "额度", "限额", "配额", "上限") {
+	if w := a.window(); w != events.WindowUnknown && a.says("limit", "quota", "exceeded", "exhausted", "too many", "used up", "额度", "限额", "配额", "上限") {
 		return quota("text_window", events.ScopeModel).over(w)
 	}
 	if a.status == 0 && a.says("rate limit", "rate-limit", "too many requests") {

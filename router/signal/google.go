@@ -105,7 +105,7 @@ func (d googleDetails) daily(a *answer) (string, bool) {
 	if id := d.info.get("quota_limit").text(); windowIn(asciiLower(id)) == events.WindowDaily {
 		return id, true
 	}
-	return "", windowIn(a.low) == events.WindowDaily
+	return "", a.window() == events.WindowDaily
 }
 
 // limitZero reports whether the violated quota is zero: this account has no access
@@ -190,7 +190,7 @@ func googleAccess(a *answer, d googleDetails) verdict {
 func googleDenied(a *answer, d googleDetails) verdict {
 	switch d.legacy {
 	case "dailyLimitExceeded", "quotaExceeded":
-		return quota("legacy_quota", events.ScopeModel).because(events.ReasonQuotaNamed).over(windowIn(a.low))
+		return quota("legacy_quota", events.ScopeModel).because(events.ReasonQuotaNamed).over(a.window())
 	case "rateLimitExceeded", "userRateLimitExceeded":
 		return rateLimited("legacy_rate", events.ScopeModel)
 	}

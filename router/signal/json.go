@@ -139,6 +139,12 @@ func (r *reader) key() span {
 	} else {
 		s = r.token()
 	}
+	for s.from < s.to && r.t.src[s.from] == ' ' { // " @type" occurs
+		s.from++
+	}
+	for s.from < s.to && r.t.src[s.to-1] == ' ' {
+		s.to--
+	}
 	r.space(" \t\r\n:")
 	return s
 }
@@ -287,13 +293,13 @@ func (v value) int() int {
 	return n
 }
 
-// key returns a member's name, without spaces around it: " @type" occurs.
+// key returns a member's name, without spaces around it.
 func (v value) key() string {
 	if v.t == nil {
 		return ""
 	}
 	k := v.t.nodes[v.i].key
-	return strings.TrimSpace(v.t.src[k.from:k.to])
+	return v.t.src[k.from:k.to]
 }
 
 // first and next walk the elements of an array or the members of an object.

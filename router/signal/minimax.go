@@ -14,7 +14,7 @@ var minimax = family{name: "minimax", hints: generalHints, judge: minimaxJudge}
 func minimaxJudge(a *answer) verdict {
 	switch a.minimaxCode() {
 	case 2056:
-		w := windowIn(a.low)
+		w := a.window()
 		if w == events.WindowUnknown {
 			w = events.WindowFiveHour
 		}
@@ -37,7 +37,7 @@ func minimaxJudge(a *answer) verdict {
 		return serverError("server_code")
 	}
 	if a.limits() && a.says("usage limit exceeded", "usage limit reached") {
-		return quota("text_window", events.ScopeAccount).over(windowIn(a.low))
+		return quota("text_window", events.ScopeAccount).over(a.window())
 	}
 	return generalJudge(a)
 }

@@ -25,7 +25,7 @@ func mistralJudge(a *answer) verdict {
 	case a.status != 429:
 		return a.byCodeOrStatus()
 	}
-	if w := windowIn(a.low); w == events.WindowMonthly || w == events.WindowDaily {
+	if w := a.window(); w == events.WindowMonthly || w == events.WindowDaily {
 		return quota("text_window", events.ScopeAccount).over(w)
 	}
 	if v := a.byCode(); !v.none() && v.class != events.ClassRateLimited {

@@ -17,7 +17,7 @@ func kimiJudge(a *answer) verdict {
 	case a.coded("access_terminated_error") && a.says("concurren"):
 		return rateLimited("concurrency", events.ScopeAccount)
 	case a.coded("access_terminated_error"):
-		return quota("access_terminated", events.ScopeAccount).because(events.ReasonQuotaNamed).over(windowIn(a.low))
+		return quota("access_terminated", events.ScopeAccount).because(events.ReasonQuotaNamed).over(a.window())
 	case a.coded("exceeded_current_quota_error") && !a.says("usage limit", "billing cycle"):
 		return payment("current_quota")
 	case a.status == 402, a.says("membership benefits"):
@@ -29,7 +29,7 @@ func kimiJudge(a *answer) verdict {
 	case a.says("tpd", "rpd", "per day"):
 		return quota("per_day", events.ScopeAccount).because(events.ReasonQuotaNamed).over(events.WindowDaily)
 	case a.says("usage limit", "billing cycle", "quota will reset", "quota exceeded"):
-		return quota("usage_limit", events.ScopeAccount).over(windowIn(a.low))
+		return quota("usage_limit", events.ScopeAccount).over(a.window())
 	}
 	return a.promoted(rateLimited("organization", events.ScopeAccount), events.ScopeAccount)
 }

@@ -15,11 +15,11 @@ func opencodeJudge(a *answer) verdict {
 	case strings.HasSuffix(kind, "UsageLimitError"): // Free, Go, Subscription
 		w := windowIn(asciiLower(a.problem.top.get("metadata").get("limitName").string()))
 		if w == events.WindowUnknown {
-			w = windowIn(a.low)
+			w = a.window()
 		}
 		return quota("usage_limit", events.ScopeAccount).because(events.ReasonQuotaNamed).over(w)
 	case kind == "CreditsError", kind == "MonthlyLimitError", kind == "UserLimitError":
-		return payment("credits").over(windowIn(a.low))
+		return payment("credits").over(a.window())
 	case kind == "AuthError":
 		return auth("auth_error")
 	case kind == "ModelError":

@@ -48,7 +48,7 @@ func openrouterJudge(a *answer) verdict {
 	case a.status == 403 && a.says("moderation", "flagged"):
 		return badRequest("moderation")
 	case a.status == 403 && a.says("key limit exceeded", "limit exceeded"):
-		return payment("key_limit").over(windowIn(a.low))
+		return payment("key_limit").over(a.window())
 	case a.status == 402:
 		return payment("credits")
 	case a.status == 503 && a.says("no available", "no instances", "no allowed providers"):

@@ -37,7 +37,7 @@ func qwenJudge(a *answer) verdict {
 	case a.coded("insufficient_quota"):
 		return quota("insufficient_quota", events.ScopeAccount).because(events.ReasonQuotaNamed).over(events.WindowDaily)
 	case a.status == 429 && a.says("daily limit", "requests per day", "quota"):
-		return quota("text_quota", events.ScopeAccount).over(windowIn(a.low))
+		return quota("text_quota", events.ScopeAccount).over(a.window())
 	case a.says("invalid access token", "token expired"):
 		return auth("access_token")
 	}

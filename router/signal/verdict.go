@@ -267,7 +267,7 @@ func (a *answer) lacksCapacity() bool {
 // byWindow is a spent quota whose window the message names, or else a rate limit:
 // "usage limit" alone is said of minutes too.
 func (a *answer) byWindow() verdict {
-	w := windowIn(a.low)
+	w := a.window()
 	if w == events.WindowUnknown {
 		return verdict{}
 	}
@@ -289,6 +289,14 @@ var windowWords = [...]struct {
 	{events.WindowWeekly, "weekly", []string{"per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
 	{events.WindowDaily, "daily", []string{"per day", "perday", "per_day", "per-day", "/day", "/ day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
 	{events.WindowFiveHour, "5h", []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "session usage", "5 小时", "5小时"}},
+}
+
+// window is the quota window that the message names.
+func (a *answer) window() events.Window {
+	if a.named.low != a.low {
+		a.named.low, a.named.window = a.low, windowIn(a.low)
+	}
+	return a.named.window
 }
 
 // windowIn is the quota window a text in lower case names, the longest if several.

@@ -25,7 +25,7 @@ func xaiJudge(a *answer) verdict {
 	case a.says("usage guidelines", "content violates"):
 		return badRequest("content")
 	case strings.HasPrefix(code, "subscription:") && strings.HasSuffix(code, "exhausted"):
-		return quota("subscription", events.ScopeGroup).because(events.ReasonQuotaNamed).over(windowIn(a.low))
+		return quota("subscription", events.ScopeGroup).because(events.ReasonQuotaNamed).over(a.window())
 	}
 	return generalJudge(a)
 }

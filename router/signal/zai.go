@@ -78,7 +78,7 @@ func (a *answer) zaiRest(code int) verdict {
 // zaiWindow is the window the sentence names. "Weekly/Monthly" names two; there the
 // distance of the reset tells, where it is known.
 func (a *answer) zaiWindow(otherwise events.Window) events.Window {
-	w := windowIn(a.low)
+	w := a.window()
 	switch {
 	case w == events.WindowMonthly && a.says("weekly"):
 		if a.longest() > 8*day {
