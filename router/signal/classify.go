@@ -158,7 +158,7 @@ func (a *answer) byEdge() verdict {
 	code, plain := strings.CutPrefix(a.low, "error code: 1")
 	p := &a.problem
 	switch {
-	case plain && len(code) == 3, p.field("cloudflare_error").word() == "true":
+	case plain && len(code) == 3, strings.EqualFold(p.field("cloudflare_error").word(), "true"):
 	default:
 		return verdict{}
 	}

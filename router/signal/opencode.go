@@ -24,6 +24,8 @@ func opencodeJudge(a *answer) verdict {
 		return auth("auth_error")
 	case kind == "ModelError":
 		return notFound("model")
+	case a.status == 403 && a.says("can only be used from within"):
+		return refused("client_gate", events.ClassForbidden)
 	case a.says("error from provider"):
 		// A provider behind it refused OpenCode's own account, not this one.
 		if v := a.byStatus(); v.class == events.ClassRateLimited || v.class == events.ClassPayment {

@@ -246,6 +246,8 @@ func (p *problem) ownStatus() int {
 		return 400
 	case "not_found_error":
 		return 404
+	case "request_too_large":
+		return 413
 	case "api_error", "server_error":
 		return 500
 	case "overloaded_error":

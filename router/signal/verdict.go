@@ -221,7 +221,7 @@ func (a *answer) byText() verdict {
 	switch {
 	case a.lacksCapacity():
 		return capacity("text_capacity")
-	case a.says("overloaded", "too busy", "server is busy", "server load", "server overload", "under high load"):
+	case a.says("overloaded", "too busy", "server is busy", "model busy", "model is busy", "server load", "server overload", "under high load"):
 		return overloaded("text_overloaded")
 	}
 	if a.status >= 500 {
@@ -229,14 +229,14 @@ func (a *answer) byText() verdict {
 	}
 	switch {
 	case a.says("insufficient balance", "insufficient credit", "credit balance is too low", "out of credits",
-		"balance is insufficient", "overdue balance", "spending limit", "over budget", "余额不足", "欠费"):
+		"balance is insufficient", "not enough balance", "overdue balance", "spending limit", "over budget", "余额不足", "欠费"):
 		return payment("text_balance")
 	case a.status == 401:
 		return verdict{}
-	case a.status == 403:
-		return a.byRefusal()
 	case a.says("usage limit", "usage quota", "quota exceeded", "exceeded your quota", "quota has been exhausted", "limit exhausted", "usage cap"):
 		return a.byWindow()
+	case a.status == 403:
+		return a.byRefusal()
 	}
 	return verdict{}
 }
@@ -254,14 +254,14 @@ func (a *answer) byRefusal() verdict {
 		v.scope = events.ScopeModel
 		return v
 	}
-	return a.byWindow()
+	return verdict{}
 }
 
 // lacksCapacity reports the sentences by which a provider says that it lacks
 // capacity for a model. Google says "exhausted your capacity" of a quota.
 func (a *answer) lacksCapacity() bool {
 	return a.says("no capacity available", "at capacity", "capacity exceeded", "high demand", "high traffic",
-		"over capacity", "model is overloaded", "no available capacity", "负载已饱和", "insufficient capacity", "not enough capacity", "insufficient model capacity")
+		"over capacity", "maximum capacity", "model is overloaded", "no available capacity", "负载已饱和", "insufficient capacity", "not enough capacity", "insufficient model capacity")
 }
 
 // byWindow is a spent quota whose window the message names, or else a rate limit:
@@ -287,7 +287,7 @@ var windowWords = [...]struct {
 }{
 	{events.WindowMonthly, "monthly", []string{"per month", "permonth", "per_month", "/ month", "this month", "billing cycle", "每月", "本月", "月限"}},
 	{events.WindowWeekly, "weekly", []string{"per week", "perweek", "per_week", "7-day", "7 day", "seven_day", "seven day", "this week", "每周", "本周"}},
-	{events.WindowDaily, "daily", []string{"per day", "perday", "per_day", "per-day", "/day", "/ day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
+	{events.WindowDaily, "daily", []string{"per day", "per 1 day", "perday", "per_day", "today's", "per-day", "/day", "/ day", "byday", "24 hour", "24-hour", "(rpd)", "(tpd)", "tpd rate", "rpd rate", "for today", "每日", "每天", "今日"}},
 	{events.WindowFiveHour, "5h", []string{"5-hour", "5 hour", "5hour", "five-hour", "five hour", "five_hour", "session usage", "5 小时", "5小时"}},
 }
 
