@@ -65,6 +65,7 @@ const (
 // Reasons for [EffectNone], in LimitObserved.Why and in answers to reports.
 const (
 	WhyNotBlocking    = "class_does_not_block" // the class, scope or policy blocks nothing
+	WhyNoModel        = "no_model"             // the answer reaches a model or group, and none is known
 	WhyOperation      = "operation"            // not a generate request
 	WhyStale          = "stale"                // older than a clear or recovery of the cell
 	WhyCoolingOff     = "disable_cooling"      // the account takes no automatic blocks

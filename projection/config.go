@@ -73,8 +73,8 @@ func CheckID(what, s string) error {
 // opaque returns an id as it may stand in the log: itself, or a hash of it if it
 // holds what looks like a secret or an e-mail address. Ids are only compared.
 func opaque(id string) string {
-	if id == "" || events.Scrub(id, len(id)) == id {
-		return id
+	if events.Scrub(id, len(id)) == id || CheckID("id", id) != nil {
+		return id // plain, or not fit to be an id at all, which is somebody else's to refuse
 	}
 	sum := sha256.Sum256([]byte(id))
 	return "sha256-" + hex.EncodeToString(sum[:16])
@@ -163,6 +163,9 @@ func checkGroup(g *events.Group) error {
 	case g.Priority != int(int32(g.Priority)):
 		return fmt.Errorf("priority %d is beyond 32 bits", g.Priority)
 	}
+	if opaque(g.Label) != g.Label {
+		return errors.New("the label holds what looks like a secret or an e-mail address, which would stand in the log")
+	}
 	for _, p := range g.Providers {
 		if err := checkProvider(p); err != nil {
 			return err
@@ -171,6 +174,9 @@ func checkGroup(g *events.Group) error {
 	for _, p := range g.Patterns {
 		if err := CheckID("a pattern", p); err != nil {
 			return err
+		}
+		if opaque(p) != p {
+			return fmt.Errorf("the pattern %q holds what looks like a secret or an e-mail address, which would stand in the log", p)
 		}
 		if strings.Count(p, "*") > 8 {
 			return fmt.Errorf("pattern %q has more than 8 stars", p)
@@ -182,6 +188,9 @@ func checkGroup(g *events.Group) error {
 	for _, r := range g.Replaces {
 		if !validGroupID(r) {
 			return fmt.Errorf("replaces %q, which is no group id", r)
+		}
+		if r == g.ID {
+			return errors.New("replaces itself")
 		}
 	}
 	return nil

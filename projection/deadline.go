@@ -48,7 +48,7 @@ func (q *question) rule() ruling {
 	r := ruling{class: q.signal.Class}
 	rule := classRule(q.rules, r.class)
 	// A rate limit that lasts longer than rate limits do is a spent quota.
-	if longest := q.longestHint(); r.class == events.ClassRateLimited && longest > rule.Bound.Unknown {
+	if longest := q.longestHint(); r.class == events.ClassRateLimited && longest > rule.Bound.Unknown && longest <= q.plausible() {
 		if promoted := classRule(q.rules, events.ClassQuotaExhausted); promoted.Blocks {
 			r.class, rule = events.ClassQuotaExhausted, promoted
 		}
@@ -148,6 +148,13 @@ func (q *question) instant(h *events.Hint) (time.Time, string) {
 	default:
 		return q.now.Add(seconds(s)), ""
 	}
+}
+
+// plausible is the longest that any quota is taken to last: the policy's bound for a
+// monthly one. A rate limit that asks for more has a wrong unit: it is cut to what a
+// rate limit may last, and not taken for a quota.
+func (q *question) plausible() time.Duration {
+	return classRule(q.rules, events.ClassQuotaExhausted).Bound.Monthly
 }
 
 // maxDelay keeps now plus a delay within the 64-bit nanoseconds of the log.

@@ -15,7 +15,8 @@ type PutAccount struct {
 	Spec events.AccountSpec
 }
 
-// PatchAccount changes the settings that are set, and adopts an observed account.
+// PatchAccount changes the settings that are set. It does not adopt an observed
+// account: a PutAccount does.
 type PatchAccount struct {
 	ID                string
 	Priority          *int
@@ -76,6 +77,11 @@ func (c *PutAccount) decide(d *decider) error {
 		return err
 	}
 	a := d.s.Account(c.ID)
+	if a == nil {
+		if err := checkPlain(c.ID); err != nil {
+			return err
+		}
+	}
 	switch {
 	case a == nil && d.s.Len()+d.added >= MaxAccounts:
 		return refuse(CodePoolFull, "the pool has %d accounts, the most there can be", MaxAccounts)
@@ -84,10 +90,8 @@ func (c *PutAccount) decide(d *decider) error {
 		d.emit(c.ID, &events.AccountAdded{Spec: spec})
 	case a.Spec.Provider != spec.Provider:
 		return refuse(CodeProviderMismatch, "account %q belongs to provider %q; to move it to %q remove it first", c.ID, a.Spec.Provider, spec.Provider)
-	case a.Spec == spec:
-		d.unchanged("the account is so already")
 	default:
-		d.emit(c.ID, &events.AccountChanged{Spec: spec})
+		d.settle(a, spec)
 	}
 	return nil
 }
@@ -109,6 +113,15 @@ func (c putAccounts) decide(d *decider) error {
 		}
 	}
 	return nil
+}
+
+// checkPlain refuses an id for a new account that would put a credential or an
+// address into every record about it.
+func checkPlain(id string) error {
+	if opaque(id) == id {
+		return nil
+	}
+	return refuse(CodeInvalid, "the account's id looks like a credential or an e-mail address; give it a name")
 }
 
 func checkAccount(id string, spec events.AccountSpec) error {
@@ -135,16 +148,29 @@ func (c *PatchAccount) decide(d *decider) error {
 	if err != nil {
 		return err
 	}
-	put := PutAccount{ID: c.ID, Spec: a.Spec}
-	setIf(&put.Spec.Priority, c.Priority)
-	setIf(&put.Spec.Weight, c.Weight)
-	setIf(&put.Spec.Disabled, c.Disabled)
-	setIf(&put.Spec.DisableCooling, c.DisableCooling)
-	setIf(&put.Spec.CredentialVersion, c.CredentialVersion)
+	spec := a.Spec
+	setIf(&spec.Priority, c.Priority)
+	setIf(&spec.Weight, c.Weight)
+	setIf(&spec.Disabled, c.Disabled)
+	setIf(&spec.DisableCooling, c.DisableCooling)
+	setIf(&spec.CredentialVersion, c.CredentialVersion)
 	if c.Weight != nil && *c.Weight == 0 {
 		return refuse(CodeInvalid, "weight 0 is not within 1 and 16; disable the account instead")
 	}
-	return put.decide(d)
+	if err := checkAccount(c.ID, spec); err != nil {
+		return err
+	}
+	d.settle(a, spec)
+	return nil
+}
+
+// settle emits an account's new settings, if they are new.
+func (d *decider) settle(a *Account, spec events.AccountSpec) {
+	if a.Spec == spec {
+		d.unchanged("the account is so already")
+		return
+	}
+	d.emit(a.ID, &events.AccountChanged{Spec: spec})
 }
 
 func setIf[T any](to, from *T) {
@@ -243,7 +269,7 @@ func (s *State) keptCells(a *Account, now *Groups, d *decider) (n int) {
 // same reports whether two definitions are equal in their canonical form.
 func (g *Groups) same(o *Groups) bool {
 	strip := func(g *Groups) []byte {
-		return canonicalJSON(&events.GroupsDefined{Preset: g.Preset, Groups: g.List, Aliases: g.Aliases, Configured: g.Configured})
+		return canonicalJSON(&events.GroupsDefined{Preset: g.Preset, Groups: g.List, Aliases: g.Aliases})
 	}
 	return g.Version > 0 && slices.Equal(strip(g), strip(o))
 }
@@ -289,8 +315,7 @@ func (c *DefinePolicy) decide(d *decider) error {
 	}
 	d.out.DryRun = c.DryRun
 	e.Version = d.s.policy.Version
-	was := &events.PolicyDefined{Version: e.Version, Policy: d.s.policy.Policy, Configured: d.s.policy.Configured}
-	if e.Version > 0 && slices.Equal(canonicalJSON(was), canonicalJSON(e)) {
+	if e.Version > 0 && slices.Equal(canonicalJSON(d.s.policy.Policy), canonicalJSON(e.Policy)) {
 		d.unchanged("the policy is so already")
 		return nil
 	}

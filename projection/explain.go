@@ -149,17 +149,20 @@ func (x *explainer) model(out *Explanation, q Question) error {
 			continue
 		}
 		total++
-		target := r.Target
-		if c := a.Blocking(r, x.now); c != nil {
-			target = c.Target
-		} else if !a.Spec.Disabled {
-			usable++
+		targets := x.blocking(a, r)
+		if len(targets) == 0 {
+			targets = []string{r.Target}
+			if !a.Spec.Disabled {
+				usable++
+			}
 		}
-		cell, err := x.cell(a, target)
-		if err != nil {
-			return err
+		for _, target := range targets {
+			cell, err := x.cell(a, target)
+			if err != nil {
+				return err
+			}
+			out.Cells = append(out.Cells, cell)
 		}
-		out.Cells = append(out.Cells, cell)
 	}
 	sortBlocking(out.Cells)
 	out.Status = StatusAvailable
@@ -174,6 +177,22 @@ func (x *explainer) model(out *Explanation, q Question) error {
 		out.Sentence = fmt.Sprintf("%s; %d of %d %s can serve it.", what, usable, total, plural(total, "account"))
 	}
 	return nil
+}
+
+// blocking lists the targets that block a resolution on an account, the one that
+// lasts longest first.
+func (x *explainer) blocking(a *Account, r *Resolution) []string {
+	longest := a.Blocking(r, x.now)
+	if longest == nil {
+		return nil
+	}
+	list := []string{longest.Target}
+	for i := range a.Cells {
+		if c := &a.Cells[i]; c != longest && r.Covers(c.Target) && c.blockedAt(x.now) {
+			list = append(list, c.Target)
+		}
+	}
+	return list
 }
 
 func describeTarget(t string) string {

@@ -194,16 +194,14 @@ func CanonicalProvider(name string) string {
 }
 
 // CanonicalModel returns a model name trimmed, in lower case and without a
-// trailing thinking suffix such as "(high)" or "(8192)".
+// trailing thinking suffix such as "(high)" or "(8192)". A name that holds what looks
+// like a secret or an address becomes a hash: it may stand in the log as a target.
 func CanonicalModel(name string) string {
-	name = strings.ToLower(strings.TrimSpace(name))
-	if !strings.HasSuffix(name, ")") {
-		return name
+	name = strings.TrimSpace(name)
+	if i := strings.LastIndexByte(name, '('); i > 0 && strings.HasSuffix(name, ")") {
+		name = strings.TrimSpace(name[:i])
 	}
-	if i := strings.LastIndexByte(name, '('); i > 0 {
-		return strings.TrimSpace(name[:i])
-	}
-	return name
+	return strings.ToLower(opaque(name))
 }
 
 // CanonicalGroup returns the id that a group's name stands for, taking the ids of

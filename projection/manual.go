@@ -66,6 +66,9 @@ func (c *Suspend) decide(d *decider) error {
 	if err != nil {
 		return err
 	}
+	if a := d.s.Account(f.Account); a != nil && !d.servable(a, f.Target) {
+		return refuse(CodeUnknownTarget, "group %q is not one of provider %q, which account %q belongs to", f.Target, a.Spec.Provider, a.ID)
+	}
 	d.out.DryRun = c.DryRun
 	var accounts []string
 	for a := range d.matching(f) {
@@ -230,10 +233,22 @@ func (d *decider) prepare(f Filter) (Filter, error) {
 			return f, err
 		}
 	}
+	if f.Provider != "" && !d.s.hasProvider(f.Provider) {
+		return f, refuse(CodeUnknownAccount, "no account of provider %q is known", f.Provider)
+	}
 	if f.Class != "" && !slices.Contains(events.Classes(), f.Class) {
 		return f, refuse(CodeInvalid, "class %q is none of %v", f.Class, events.Classes())
 	}
 	return f, d.s.checkTarget(f.Target)
+}
+
+func (s *State) hasProvider(provider string) bool {
+	for a := range s.Accounts("") {
+		if a.Spec.Provider == provider {
+			return true
+		}
+	}
+	return false
 }
 
 // checkTarget refuses a target that no cell can have.

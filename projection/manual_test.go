@@ -176,7 +176,6 @@ func TestRule25FilterOfClassAndStart(t *testing.T) {
 		{Filter{StartedAfter: noon(), StartedBefore: noon().Add(2 * time.Hour)}, "a1/gemini-pro"},
 		{Filter{Account: "a1", Class: events.ClassForbidden}, ""},
 		{Filter{Provider: "Antigravity", Target: "Claude"}, "a1/claude"},
-		{Filter{Provider: "codex"}, ""},
 	} {
 		var got []string
 		for _, c := range x.do(&Clear{Filter: test.filter, DryRun: true}).Cells {
@@ -292,6 +291,8 @@ func TestRule27UnknownNames(t *testing.T) {
 	x.refused(CodeUnknownAccount, &PatchAccount{ID: "nobody"})
 	x.refused(CodeUnknownAccount, &RemoveAccount{ID: "nobody"})
 	x.refused(CodeUnknownTarget, suspend("a1", "claud", "x"))
+	x.refused(CodeUnknownTarget, suspend("a1", "codex-main", "x")) // not a group of its provider
+	x.refused(CodeUnknownAccount, &Clear{Filter: Filter{Provider: "codex"}})
 	x.refused(CodeUnknownTarget, clearCell("a1", "nope"))
 	x.refused(CodeInvalid, suspend("a1", "model:", "x"))
 	x.refused(CodeInvalid, suspend("a1", "model:a\x01", "x"))

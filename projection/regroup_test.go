@@ -24,7 +24,7 @@ func TestRule13AppendedOnlyWhenDifferent(t *testing.T) {
 	if v := x.s.Groups().Version; v != 2 {
 		t.Errorf("version %d, want 2", v)
 	}
-	x.wants(x.do(&DefinePolicy{Config: PolicyConfig{RulesConfig: RulesConfig{ServerError: &ClassConfig{None: true}}}}), events.KindPolicyDefined)
+	x.wants(x.do(&DefinePolicy{Config: PolicyConfig{RulesConfig: RulesConfig{Capacity: &ClassConfig{None: true}}}}), events.KindPolicyDefined)
 	x.wants(x.do(&DefineGroups{}), events.KindGroupsDefined)
 }
 

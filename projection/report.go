@@ -43,14 +43,15 @@ type ReportResult struct {
 func (c *Report) decide(d *decider) error {
 	c = new(*c) // a command is its sender's
 	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
-	if y := c.StartedAt.Year(); y < 2000 || y > 2200 {
-		c.StartedAt = time.Time{} // a proxy's broken clock must not cost the record of a 429
+	if c.StartedAt.Year() < 2000 || c.StartedAt.After(d.now) {
+		// A clock that is wrong dates no evidence, and costs no record of a 429.
+		c.StartedAt = time.Time{}
 	}
 	if err := c.check(d); err != nil {
 		return err
 	}
-	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
 	id := d.s.groups.Resolve(c.Provider, c.Model)
+	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
 	if c.RequestID != "" {
 		if seq, ok := d.s.requests.get(requestKey(c.Account, c.RequestID)); ok {
 			d.out.earlier = keyUse{first: seq, last: seq}
@@ -209,6 +210,9 @@ func (o *observation) admit() error {
 	if o.account != nil {
 		return nil
 	}
+	if err := checkPlain(o.Account); err != nil {
+		return err
+	}
 	if o.d.s.Len() >= MaxAccounts {
 		return refuse(CodePoolFull, "the pool has %d accounts, the most there can be", MaxAccounts)
 	}
@@ -297,8 +301,10 @@ func (o *observation) rule(e *events.LimitObserved, cell *Cell) (news bool) {
 // exempt says why the answer blocks nothing, whatever the cell; empty if it may.
 func (o *observation) exempt(e *events.LimitObserved, cell *Cell, rule events.ClassRule) string {
 	switch {
-	case !rule.Blocks || e.Target == "":
+	case !rule.Blocks || o.Signal.Scope == events.ScopeNone:
 		return events.WhyNotBlocking
+	case e.Target == "":
+		return events.WhyNoModel
 	case !o.operationBlocks(e.Class):
 		return events.WhyOperation
 	case cell.Ended.Seq > 0 && o.before(cell.Ended):

@@ -100,13 +100,12 @@ func (s *selection) excluded(a *projection.Account) bool {
 	return false
 }
 
-// candidate returns the account a candidate names: a stand-in without blocks for
-// one not known, nil for one of another provider.
+// candidate returns the account a candidate names: a stand-in without blocks, under
+// the id as given, for one not known; nil for one of another provider.
 func (s *selection) candidate(given string) *projection.Account {
-	stored := s.ids.Stored(given)
-	a := s.view.State.Account(stored)
+	a := s.view.State.Account(s.ids.Stored(given))
 	if a == nil {
-		return &projection.Account{ID: strings.Clone(stored)}
+		return &projection.Account{ID: strings.Clone(given)}
 	}
 	if a.Spec.Provider != s.id.Provider {
 		return nil
