@@ -58,7 +58,8 @@ var _ events.Log = (*Log)(nil)
 //
 // The error is a *LockedError while another process has the log open; a
 // *ForeignError or *MissingError for a directory that is not one; a *RollbackError
-// for a log that lacks records it is known to have held; an *events.FormatError
+// for a log that lacks records it is known to have held; a *ModeError for one that
+// others could read or replace; an *events.FormatError
 // for a log of a newer version; and a *DamageError, around an *events.ChainError if a
 // record is concerned, for a file that is not what was written.
 func Open(dir string, o *Options) (*Log, error) {
@@ -119,6 +120,11 @@ func (l *Log) enter(dir string) (err error) {
 	}
 	if !found && l.o.ReadOnly {
 		return &MissingError{Path: l.path(), Advice: "there is no log in this directory"}
+	}
+	if found { // one that is made is made private
+		if err := checkModes(l.root, &l.o); err != nil {
+			return err
+		}
 	}
 	if l.lock, err = acquire(l.root, l.o.ReadOnly); err != nil || l.o.ReadOnly {
 		return err

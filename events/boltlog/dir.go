@@ -103,6 +103,37 @@ func survey(root *os.Root) (found bool, err error) {
 	return false, nil
 }
 
+// checkModes refuses a log that others could read or replace, and warns of a directory
+// that they can look into. A reader, who vouches for nothing, is only warned.
+func checkModes(root *os.Root, o *Options) error {
+	if lax {
+		return nil
+	}
+	for _, c := range []struct {
+		name    string
+		refused fs.FileMode // bits that must not be set
+		warned  fs.FileMode // bits that should not be set
+		want    fs.FileMode
+	}{
+		{".", 0o022, 0o055, 0o700},
+		{nameLog, 0o077, 0, 0o600},
+	} {
+		info, err := root.Stat(c.name)
+		if err != nil {
+			return fmt.Errorf("the data directory: %w", err)
+		}
+		mode := info.Mode().Perm()
+		open := &ModeError{Path: filepath.Join(root.Name(), c.name), Mode: mode, Want: c.want}
+		switch {
+		case mode&c.refused != 0 && !o.ReadOnly:
+			return open
+		case mode&(c.refused|c.warned) != 0:
+			o.Logger.Warn(open.Error())
+		}
+	}
+	return nil
+}
+
 // sweep removes what a crash left of files being written. The lock is held.
 func sweep(root *os.Root) error {
 	for _, name := range []string{nameLog, nameHead} {

@@ -1,8 +1,10 @@
 package boltlog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/abeyance/abeyance/events"
@@ -51,14 +53,29 @@ type MissingError struct {
 
 func (e *MissingError) Error() string { return e.Path + " does not exist: " + e.Advice }
 
+// ModeError says that others than the owner may read or write what only the owner
+// should. Nothing was changed.
+type ModeError struct {
+	Path string
+	Mode fs.FileMode // the permission bits it has
+	Want fs.FileMode // those it should have
+}
+
+func (e *ModeError) Error() string {
+	return fmt.Sprintf("%s has the mode %04o, which lets others in: run chmod %o %s", e.Path, e.Mode, e.Want, e.Path)
+}
+
 // DamageError says that a file is not what was written. Nothing was changed.
 type DamageError struct {
 	Path string
 	Err  error // what is wrong: for a record a *events.ChainError, which has its seq
+	// Advice says what to do. Empty: keep a copy, and restore a backup.
+	Advice string
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s: %v; nothing was changed: keep a copy of the directory and restore a backup", e.Path, e.Err)
+	advice := cmp.Or(e.Advice, "keep a copy of the directory and restore a backup")
+	return fmt.Sprintf("%s: %v; nothing was changed: %s", e.Path, e.Err, advice)
 }
 
 // Unwrap returns what is wrong.

@@ -56,7 +56,7 @@ func parseHead(text []byte) (events.Head, error) {
 	}
 	h.Log, h.Seq = values[0], events.Seq(seq)
 	if err != nil || !bytes.Equal(text, formatHead(h)) {
-		return events.Head{}, errors.Join(errors.New("is not the head of a log"), err)
+		return events.Head{}, errors.New("is not a head file as Abeyance writes it")
 	}
 	return h, nil
 }
@@ -77,7 +77,11 @@ func readHead(root *os.Root) (events.Head, bool, error) {
 	}
 	h, err := parseHead(text)
 	if err != nil {
-		return events.Head{}, false, &DamageError{Path: filepath.Join(root.Name(), nameHead), Err: err}
+		return events.Head{}, false, &DamageError{
+			Path: filepath.Join(root.Name(), nameHead), Err: err,
+			Advice: "put the right file back, or move this one away: the log is still checked, " +
+				"but that newer records were cut off would not be noticed",
+		}
 	}
 	return h, true, nil
 }

@@ -37,9 +37,12 @@ func TestHeadText(t *testing.T) {
 func TestDamagedHead(t *testing.T) {
 	dir, head := newLog(t, 3)
 	path := filepath.Join(dir, nameHead)
-	write(t, path, "nonsense")
-	if damage := refused[*DamageError](t, dir, path); damage.Path != path {
-		t.Errorf("the error is about %s, want %s", damage.Path, path)
+	for _, junk := range []string{"nonsense", "abeyance head 1\nlog x\nseq y\nhash z\nat now\n"} {
+		write(t, path, junk)
+		damage := refused[*DamageError](t, dir, path, "not a head file", "move this one away")
+		if damage.Path != path || strings.Contains(damage.Error(), "strconv") {
+			t.Errorf("the error %q is about %s, want plain words about %s", damage, damage.Path, path)
+		}
 	}
 	write(t, path, strings.Replace(string(formatHead(head)), "head 1", "head 2", 1))
 	refused[*events.FormatError](t, dir, "newer")

@@ -14,6 +14,9 @@ import (
 // address space only.
 const mapAhead = 1 << 30
 
+// lax: on Windows file modes do not say who may read.
+const lax = false
+
 // tryLock takes the lock on f, or reports false if somebody else has it. A lock
 // belongs to the open file, so it also keeps the same process out, and ends with
 // the process, however that ends.

@@ -10,6 +10,9 @@ import (
 // mapAhead is 0: on Windows a file is made as large as what is mapped of it.
 const mapAhead = 0
 
+// lax: on Windows file modes do not say who may read.
+const lax = true
+
 // tryLock takes the lock on f, or reports false if somebody else has it. Locked
 // bytes cannot be read by others, so the byte locked is far behind the text.
 func tryLock(f *os.File, shared bool) (bool, error) {
