@@ -14,10 +14,9 @@ type TokenRow struct {
 	CreatedAt Time    `json:"created_at"`
 }
 
-// TokensAnswer lists the tokens by name.
-type TokensAnswer struct {
-	Items []TokenRow `json:"items" nullable:"false"`
-}
+// TokensAnswer lists the tokens by name. There are at most 256, so that one page
+// holds them all.
+type TokensAnswer = Page[TokenRow]
 
 // TokenCreate makes a token.
 type TokenCreate struct {
@@ -38,8 +37,12 @@ func (s *Server) routeTokens() {
 	handle(s, huma.Operation{OperationID: "delete-token", Method: http.MethodDelete, Path: "/v1/tokens/{name}", Summary: "End a token at once"}, s.deleteToken)
 }
 
-func (s *Server) listTokens(context.Context, *Backend, *none) (TokensAnswer, error) {
-	return TokensAnswer{s.tokens.List()}, nil
+func (s *Server) listTokens(_ context.Context, b *Backend, _ *none) (TokensAnswer, error) {
+	return s.tokensAnswer(b), nil
+}
+
+func (s *Server) tokensAnswer(b *Backend) TokensAnswer {
+	return TokensAnswer{AsOfSeq: uint64(b.Engine.State().Head().Seq), Now: Time{b.Engine.Now()}, Items: s.tokens.List()}
 }
 
 func (s *Server) createToken(ctx context.Context, _ *Backend, _ *none, q *TokenCreate) (TokenCreated, error) {
@@ -59,10 +62,10 @@ type tokenPath struct {
 	Name string `path:"name"`
 }
 
-func (s *Server) deleteToken(ctx context.Context, _ *Backend, in *tokenPath) (TokensAnswer, error) {
+func (s *Server) deleteToken(ctx context.Context, b *Backend, in *tokenPath) (TokensAnswer, error) {
 	if err := s.tokens.Delete(in.Name); err != nil {
 		return TokensAnswer{}, err
 	}
 	s.logger.InfoContext(ctx, "a token was deleted", "name", in.Name, "by", exchangeOf(ctx).token.Name)
-	return TokensAnswer{s.tokens.List()}, nil
+	return s.tokensAnswer(b), nil
 }

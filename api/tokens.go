@@ -74,16 +74,24 @@ type tokensFile struct {
 // true. Files that others may read are refused, and a TokenFile that is there
 // before any token is known is not written over.
 func OpenTokens(dir string) (t *Tokens, created bool, err error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, false, fmt.Errorf("the data directory %s is a file: name a directory", dir)
+	}
 	t = &Tokens{path: filepath.Join(dir, TokensFile)}
 	list, err := t.read()
 	if err != nil {
 		return nil, false, err
 	}
 	t.list.Store(&list)
-	if len(list) > 0 {
-		return t, false, nil
+	plain := filepath.Join(dir, TokenFile)
+	if len(list) == 0 {
+		return t, true, t.first(plain)
 	}
-	return t, true, t.first(filepath.Join(dir, TokenFile))
+	// An operator may have put the token elsewhere, but not where others read it.
+	if _, err := sidecar.Read(plain); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
+	return t, false, nil
 }
 
 func (t *Tokens) read() ([]token, error) {

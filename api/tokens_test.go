@@ -114,6 +114,40 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 	}
 }
 
+// The token in clear is refused too where others can read it; its absence is no fault.
+func TestTheTokenFileIsPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // modes say nothing there
+	}
+	dir := t.TempDir()
+	if _, _, err := api.OpenTokens(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, api.TokenFile)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := api.OpenTokens(dir); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a token that others can read: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, created, err := api.OpenTokens(dir); err != nil || created {
+		t.Errorf("without the token's file: %v, %v", created, err)
+	}
+}
+
+func TestAFileForADataDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := api.OpenTokens(path); err == nil || !strings.Contains(err.Error(), path+" is a file: name a directory") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestTheLastAdminTokenStays(t *testing.T) {
 	b := newBench(t)
 	if err := b.tokens.Delete("admin"); !errors.Is(err, api.ErrLastAdmin) {
@@ -149,6 +183,9 @@ func TestTokensAtOnce(t *testing.T) {
 func TestTokenRowsHoldNoSecret(t *testing.T) {
 	b := newBench(t)
 	a := b.get("/v1/tokens").want(http.StatusOK)
+	if list := decode[api.TokensAnswer](a); list.AsOfSeq != uint64(len(b.records())) || !list.Now.Equal(start()) || list.NextPageToken != nil {
+		t.Errorf("the list is not framed as every other: %s", a.body)
+	}
 	var doc struct{ Items []map[string]json.RawMessage }
 	if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
 		t.Fatal(err)
