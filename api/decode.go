@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 )
 
-// decode reads one JSON value strictly: no unknown members, nothing after it.
+// decode reads one JSON value strictly: no unknown members, none given twice or in
+// another case, nothing after it.
 func decode(doc []byte, v any) *Problem {
 	if !utf8.Valid(doc) {
 		return newProblem(CodeInvalidBody, "the body is not UTF-8")
@@ -30,6 +32,9 @@ func decodeUpstream(doc []byte, v any) *Problem {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return newProblem(CodeInvalidBody, "the body goes on after its JSON value")
+	}
+	if err := checkNames(doc, reflect.TypeOf(v)); err != nil {
+		return newProblem(CodeInvalidBody, "the body is not what this route takes: "+err.Error())
 	}
 	return nil
 }

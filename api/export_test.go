@@ -1,6 +1,10 @@
 package api
 
-import "github.com/go-chi/chi/v5"
+import (
+	"reflect"
+
+	"github.com/go-chi/chi/v5"
+)
 
 // Routes lets tests walk what is registered.
 func (s *Server) Routes() chi.Routes { return s.router }
@@ -22,3 +26,6 @@ func (s *Server) ProblemOf(err error) *Problem {
 	}
 	return interruption(err)
 }
+
+// CheckNames is the check of members' names against what v points to.
+func CheckNames(doc []byte, v any) error { return checkNames(doc, reflect.TypeOf(v)) }
