@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"net"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/projection/identity"
 )
 
 // configFile is what the daemon's configuration file may say. abeyance.example.yaml
@@ -85,20 +88,6 @@ type parsedConfig struct {
 	root *yaml.Node // nil: an empty document
 }
 
-// configError is a mistake in a configuration file, with its line if it is known.
-type configError struct {
-	file    string
-	line    int // 0: unknown
-	message string
-}
-
-func (e *configError) Error() string {
-	if e.line == 0 {
-		return fmt.Sprintf("%s: %s", e.file, e.message)
-	}
-	return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.message)
-}
-
 // loadConfig reads and checks a file. The error is the *configError of every
 // mistake found, joined.
 func loadConfig(name string) (*parsedConfig, error) {
@@ -114,14 +103,33 @@ func parseConfig(name string, doc []byte) (*parsedConfig, error) {
 	if isBlank(doc) {
 		return p, nil
 	}
-	p.root = new(yaml.Node)
-	if err := yaml.Load(doc, p.root); err != nil {
-		return nil, p.mistakes(err)
+	if err := p.parse(doc); err != nil {
+		return nil, err
 	}
 	if err := yaml.Load(doc, &p.file, yaml.WithKnownFields()); err != nil {
 		return nil, p.mistakes(err)
 	}
 	return p, p.check()
+}
+
+// parse reads the form of the one document that a file is.
+func (p *parsedConfig) parse(doc []byte) error {
+	l, err := yaml.NewLoader(bytes.NewReader(doc))
+	if err != nil {
+		return err
+	}
+	root, second := new(yaml.Node), new(yaml.Node)
+	if err := l.Load(root); err != nil {
+		return p.mistakes(err)
+	}
+	p.root = root
+	switch err := l.Load(second); {
+	case err == nil:
+		return &configError{p.name, second.Line, "a second document begins here, and a file holds only one"}
+	case !errors.Is(err, io.EOF):
+		return p.mistakes(err)
+	}
+	return nil
 }
 
 // isBlank reports whether a document holds only comments, which YAML calls no
@@ -133,30 +141,6 @@ func isBlank(doc []byte) bool {
 		}
 	}
 	return true
-}
-
-// mistakes turns the decoder's errors into ours.
-func (p *parsedConfig) mistakes(err error) error {
-	var list []error
-	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
-		for _, e := range many.Errors {
-			list = append(list, &configError{p.name, e.Mark.Line, yamlMessage(e.Message)})
-		}
-		return errors.Join(list...)
-	}
-	if one, ok := errors.AsType[*yaml.LoadError](err); ok {
-		return &configError{p.name, one.Mark.Line, yamlMessage(one.Message)}
-	}
-	return &configError{file: p.name, message: err.Error()}
-}
-
-// yamlMessage words the decoder's message for people who never saw our types.
-func yamlMessage(m string) string {
-	m = strings.TrimPrefix(m, "yaml: ")
-	if field, rest, ok := strings.Cut(strings.TrimPrefix(m, "field "), " not found in type "); ok && rest != "" {
-		return fmt.Sprintf("unknown key %q", field)
-	}
-	return strings.ReplaceAll(m, "cannot construct !!", "cannot read a ")
 }
 
 // at returns the line of a path such as policy.capacity.bound, or of the nearest
@@ -213,10 +197,13 @@ func (p *parsedConfig) check() error {
 	var errs []error
 	fail := func(err error, path ...string) {
 		if err != nil {
-			errs = append(errs, &configError{p.name, p.at(path...), strings.Join(path, ".") + ": " + err.Error()})
+			errs = append(errs, p.mistake(err, path...))
 		}
 	}
 	f := &p.file
+	if f.Listen != nil {
+		fail(checkListen(*f.Listen), "listen")
+	}
 	if f.Log != nil && f.Log.Format != nil {
 		fail(checkLogFormat(*f.Log.Format), "log", "format")
 	}
@@ -237,6 +224,19 @@ func (p *parsedConfig) check() error {
 	return errors.Join(errs...)
 }
 
+// checkListen refuses what cannot be listened on: it must be host:port, and the host
+// may be empty.
+func checkListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is no address to listen on: write host:port, such as %s", addr, defaultListen)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q has no port within 0 and 65535", addr)
+	}
+	return nil
+}
+
 func checkLogFormat(format string) error {
 	if format != logText && format != logJSON {
 		return fmt.Errorf("%q is neither %s nor %s", format, logText, logJSON)
@@ -247,12 +247,17 @@ func checkLogFormat(format string) error {
 // checkAccounts returns the index of the first account that would be refused.
 func (p *parsedConfig) checkAccounts() (int, error) {
 	seen := map[string]bool{}
+	ids := identity.New()
 	for i, a := range p.file.Accounts {
-		if seen[a.ID] {
+		switch {
+		case a.ID == "":
+			return i, errors.New("id is missing")
+		case seen[a.ID]:
 			return i, fmt.Errorf("the account %q is given twice", a.ID)
 		}
 		seen[a.ID] = true
-		if err := tryOn(projection.NewState(), new(a.put(a.ID))); err != nil {
+		// What is refused is what would be stored: an e-mail address never is.
+		if err := tryOn(projection.NewState(), new(a.put(ids.Stored(a.ID)))); err != nil {
 			return i, err
 		}
 	}
@@ -287,8 +292,8 @@ func blameGroups(c *projection.GroupsConfig) []string {
 			return []string{"groups", strconv.Itoa(i)}
 		}
 	}
-	for provider, names := range c.Aliases {
-		part.Aliases = map[string]map[string]string{provider: names}
+	for _, provider := range slices.Sorted(maps.Keys(c.Aliases)) {
+		part.Aliases = map[string]map[string]string{provider: c.Aliases[provider]}
 		if refusesGroups(part) {
 			return []string{"aliases", provider}
 		}

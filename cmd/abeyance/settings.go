@@ -82,6 +82,9 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 	choose(s, given, choice[string]{key: "tls.key", to: &s.Key, file: tls.Key, flag: "tls-key", value: f.key})
 	choose(s, given, choice[string]{key: "log.format", to: &s.LogFormat, base: logText, file: log.Format, flag: "log-format", value: f.logFormat})
 	choose(s, given, choice[bool]{key: "log.access", to: &s.LogAccess, file: log.Access, flag: "log-access", value: f.logAccess})
+	if err := checkListen(s.Listen); err != nil {
+		return nil, usage("--listen: %v", err)
+	}
 	if err := checkLogFormat(s.LogFormat); err != nil {
 		return nil, usage("--log-format: %v", err)
 	}
