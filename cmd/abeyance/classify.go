@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -134,7 +137,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 func classifyLine(line []byte, failed error) (any, error) {
 	var o observationLine
 	if !errors.Is(failed, errLongLine) {
-		failed = json.Unmarshal(line, &o)
+		failed = plainJSON(json.Unmarshal(line, &o))
 	}
 	if failed == nil {
 		failed = o.check()
@@ -151,6 +154,39 @@ func classifyLine(line []byte, failed error) (any, error) {
 		answer.ResetAt = api.Time{Time: at}
 	}
 	return answer, nil
+}
+
+// plainJSON words an error of the decoder for people who never saw our types.
+func plainJSON(err error) error {
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("the line is not JSON: %v, at byte %d", e, e.Offset)
+	}
+	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err
+	}
+	what := cmp.Or(e.Field, "the line")
+	switch e.Type.Kind() {
+	case reflect.Int:
+		return fmt.Errorf("%s must be a whole number, and is %s", what, jsonKind(e.Value))
+	case reflect.String:
+		return fmt.Errorf("%s must be a string, and is %s", what, jsonKind(e.Value))
+	default:
+		return fmt.Errorf("%s must be an object, and is %s", what, jsonKind(e.Value))
+	}
+}
+
+// jsonKind puts an article before the decoder's name of a value: "array",
+// "number 4.5".
+func jsonKind(value string) string {
+	switch kind, _, _ := strings.Cut(value, " "); kind {
+	case "array", "object":
+		return "an " + value
+	case "bool":
+		return "true or false"
+	default:
+		return "a " + value
+	}
 }
 
 func (o *observationLine) check() error {

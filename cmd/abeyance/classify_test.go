@@ -58,8 +58,34 @@ func TestClassifyPutsErrorsInTheirPlace(t *testing.T) {
 			t.Errorf("line %d: %s\nwant %s...", i+1, lines[i], want[i])
 		}
 	}
-	if strings.Count(stderr, "line ") != 9 || !strings.Contains(stderr, "line 2: ") || !strings.Contains(stderr, "9 of the lines could not be read") {
+	if strings.Count("\n"+stderr, "\nline ") != 9 || !strings.Contains(stderr, "line 2: ") || !strings.Contains(stderr, "9 of the lines could not be read") {
 		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+func TestClassifyWordsMistakesWithoutOurTypes(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"provider":"codex","status":"429"}`:          "status must be a whole number, and is a string",
+		`{"provider":"codex","status":4.5}`:            "status must be a whole number, and is a number 4.5",
+		`{"provider":["codex"],"status":429}`:          "provider must be a string, and is an array",
+		`{"provider":"codex","status":1,"body":true}`:  "body must be a string, and is true or false",
+		`{"provider":"codex","status":1,"headers":""}`: "headers must be an object, and is a string",
+		`["i"]`:    "the line must be an object, and is an array",
+		`not JSON`: "the line is not JSON: ",
+		`{"id":1`:  "the line is not JSON: unexpected end of JSON input",
+		`{"provider":"codex","status":1,"headers":{"a":1}}`: "a header is a string or a list of strings",
+	} {
+		_, lines, _ := classifyLines(t, in)
+		var got misread
+		decode(t, lines[0], &got)
+		if !strings.HasPrefix(got.Error, want) {
+			t.Errorf("%s: %q, want %q", in, got.Error, want)
+		}
+		for _, leak := range []string{"json:", "Go ", "observationLine"} {
+			if strings.Contains(got.Error, leak) {
+				t.Errorf("%s: %q holds %q", in, got.Error, leak)
+			}
+		}
 	}
 }
 
