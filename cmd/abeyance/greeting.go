@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,20 +23,34 @@ func (d *daemon) greeting() string {
 	line("abeyance", "%s", buildInfo().Version)
 	line("log", "%s, seq %d, chain checked in %s", head.Log, head.Seq, d.took.Round(time.Millisecond))
 	line("data", "%s", d.settings.DataDir)
-	token := filepath.Join(d.settings.DataDir, api.TokenFile)
-	if d.created {
-		token += " (made now; only you can read it)"
-	}
-	line("token", "%s", token)
+	line("token", "%s", d.describeToken())
 	line("pool", "%s", describePool(s, now))
 	line("groups", "version %d, %s", s.Groups().Version, d.originOf(d.settings.file.file.groups() != nil, s.Groups().Configured))
 	line("policy", "version %d, %s", s.Policy().Version, d.originOf(d.settings.file.file.Policy != nil, s.Policy().Configured))
 	if d.settings.ObserveOnly {
 		line("mode", "observe only: everything is decided and recorded, nothing is blocked")
 	}
+	if d.exposed() {
+		line("warning", "plain HTTP beyond this machine: whoever is on the way reads the tokens")
+	}
+	line("listen", "%s", d.listener.Addr())
 	line("url", "%s", d.url)
 	line("try", "abeyance %s --data-dir %s", nextCommand(s), d.settings.DataDir)
 	return b.String()
+}
+
+// describeToken says where the admin token is. Its file may have been moved away:
+// the daemon does not need it.
+func (d *daemon) describeToken() string {
+	name := filepath.Join(d.settings.DataDir, api.TokenFile)
+	switch _, err := os.Stat(name); {
+	case err != nil:
+		return "not in the data directory: commands need --token-file"
+	case d.created:
+		return name + " (made now; only you can read it)"
+	default:
+		return name
+	}
 }
 
 // originOf says where definitions in force come from.
@@ -70,7 +85,7 @@ func describePool(s *projection.State, now time.Time) string {
 			cells[a.CellStatus(&a.Cells[i], now)]++
 		}
 	}
-	parts := []string{fmt.Sprintf("%d accounts (%s)", s.Len(), countList(providers))}
+	parts := []string{fmt.Sprintf("%s (%s)", counted(s.Len(), "account"), countList(providers))}
 	for _, status := range projection.Statuses() {
 		if n := cells[status]; n > 0 && status != projection.StatusAvailable {
 			parts = append(parts, fmt.Sprintf("%d %s", n, status))

@@ -74,8 +74,11 @@ func (env *environment) reader() (*client, error) {
 // findDaemon returns where the daemon of a directory listens. The error is
 // errStopped if there is none.
 func findDaemon(dir string) (daemonFile, error) {
-	if _, err := os.Stat(dir); err != nil {
+	switch info, err := os.Stat(dir); {
+	case err != nil:
 		return daemonFile{}, &boltlog.MissingError{Path: dir, Advice: "name the data directory of a daemon"}
+	case !info.IsDir():
+		return daemonFile{}, usage("--data-dir %s is a file: name the data directory of a daemon", dir)
 	}
 	found, err := readDaemonFile(dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -116,6 +116,14 @@ func plain(s string) string {
 	}, s)
 }
 
+// counted says how many there are of what has a plural in s.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // print writes an answer that is no list: text for a table, else v itself.
 func (env *environment) print(v any, text func(io.Writer) error) error {
 	switch env.output {

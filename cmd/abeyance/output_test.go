@@ -80,3 +80,11 @@ func TestColoursNeedATerminal(t *testing.T) {
 		t.Error("colours without a terminal")
 	}
 }
+
+func TestCountedHasASingular(t *testing.T) {
+	for n, want := range map[int]string{0: "0 accounts", 1: "1 account", 2: "2 accounts"} {
+		if got := counted(n, "account"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -60,7 +60,7 @@ own if SSL_CERT_FILE names it.`,
 				return usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
 			}
 			if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
-				return usage("%v (--tls-cert and --tls-key), or say --%s", err, insecureFlag)
+				return usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
 			}
 			return newDaemon(env, s).run(cmd.Context())
 		},
@@ -121,10 +121,11 @@ func (d *daemon) run(ctx context.Context) error {
 }
 
 // start brings everything up. The server answers 503 while the log is read; only at
-// the very first start the log comes first, because it makes the directory.
+// the very first start, and on what is no directory, the log comes first: it makes
+// the directory, or says what is wrong with it.
 func (d *daemon) start(ctx context.Context) error {
 	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.announce}
-	if _, err := os.Stat(filepath.Join(d.settings.DataDir, api.TokensFile)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(d.settings.DataDir, api.TokensFile)); err != nil {
 		steps[0], steps[1], steps[2] = d.openLog, d.openTokens, d.serve
 	}
 	for _, step := range steps {
@@ -242,14 +243,19 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	return nil
 }
 
-// accounts returns the configured accounts under their stored ids.
+// accounts returns the configured accounts under their stored ids. What the log does
+// not let stand, such as another provider, is named with its line.
 func (d *daemon) accounts() ([]projection.PutAccount, error) {
 	var list []projection.PutAccount
-	for _, a := range d.settings.file.file.Accounts {
+	for i, a := range d.settings.file.file.Accounts {
 		if err := d.ids.Add(a.ID); err != nil {
 			return nil, err
 		}
-		list = append(list, a.put(d.ids.Stored(a.ID)))
+		put := a.put(d.ids.Stored(a.ID))
+		if err := tryOn(d.folded, new(put)); err != nil {
+			return nil, d.settings.file.mistake(err, "accounts", strconv.Itoa(i))
+		}
+		list = append(list, put)
 	}
 	return list, nil
 }
@@ -261,11 +267,19 @@ func (d *daemon) announce(context.Context) error {
 	if err := writeDaemonFile(d.settings.DataDir, daemonFile{URL: d.url, PID: os.Getpid()}); err != nil {
 		return err
 	}
+	if d.exposed() {
+		d.logger.Warn("plain HTTP beyond this machine: whoever is on the way reads the tokens", "listen", d.listener.Addr().String())
+	}
 	if d.env.quiet {
 		return nil
 	}
 	_, err := d.env.out.Write([]byte(d.greeting()))
 	return err
+}
+
+// exposed reports whether tokens cross a network in clear.
+func (d *daemon) exposed() bool {
+	return d.settings.Cert == "" && api.CheckBind(d.listener.Addr().String(), false, false) != nil
 }
 
 // listenURL is the address for a client on this machine.

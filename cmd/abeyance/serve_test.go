@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +120,39 @@ func TestRule08StartingIsAnsweredBeforeTheLogIsRead(t *testing.T) {
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" {
 		t.Errorf("status %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
+	}
+}
+
+func TestGreetingNamesWhatIsWrong(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var log bytes.Buffer
+	env := &environment{standard: standard{nil, new(bytes.Buffer), &log}, getenv: os.Getenv, now: time.Now, quiet: true}
+	d := newDaemon(env, &settings{Listen: "0.0.0.0:0", DataDir: dir, LogFormat: logText, Insecure: true, file: &parsedConfig{}})
+	if err := d.listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"warning  plain HTTP", "listen   " + d.listener.Addr().String(), "(made now; only you can read it)"} {
+		if got := d.greeting(); !strings.Contains(got, want) {
+			t.Errorf("the greeting lacks %q:\n%s", want, got)
+		}
+	}
+	// Even a quiet daemon warns.
+	if !strings.Contains(log.String(), "level=WARN msg=\"plain HTTP beyond this machine") {
+		t.Errorf("the log:\n%s", log.String())
+	}
+	if err := os.Remove(filepath.Join(dir, nameToken)); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.greeting(); strings.Contains(got, filepath.Join(dir, nameToken)) || !strings.Contains(got, "--token-file") {
+		t.Errorf("the token's file is gone:\n%s", got)
 	}
 }
 
