@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/cmd/abeyance/internal/demo"
 )
 
@@ -22,6 +24,12 @@ func newDemoCommand(env *environment) *cobra.Command {
 			"and leaves nothing behind.",
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkListen(listen); err != nil {
+				return usage("--listen: %v", err)
+			}
+			if api.CheckBind(listen, false, false) != nil {
+				return usage("--listen %q: the demo is served on this machine only, such as on %s", listen, defaultListen)
+			}
 			program, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("finding the program's own file, which the demo starts as a daemon: %w", err)
@@ -32,7 +40,8 @@ func newDemoCommand(env *environment) *cobra.Command {
 			}
 			defer os.RemoveAll(dir)
 			if err := demo.Run(c.Context(), demo.Options{Out: env.out, Program: program, Dir: dir}); err != nil {
-				return err
+				// An act that is cut off fails in many ways; none of them is news.
+				return cmp.Or(c.Context().Err(), err)
 			}
 			if !serve {
 				return nil
@@ -47,6 +56,6 @@ func newDemoCommand(env *environment) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&serve, "serve", false, "keep a daemon up on the demo's pool until Ctrl-C")
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8417", "address of that daemon")
+	c.Flags().StringVar(&listen, "listen", defaultListen, "address of that daemon")
 	return c
 }

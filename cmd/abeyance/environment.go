@@ -58,6 +58,10 @@ func (env *environment) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(env.err, "abeyance: interrupted")
+		return exitInterrupted
+	}
 	var silent *exitError
 	if !errors.As(err, &silent) || silent.err != nil {
 		for line := range strings.Lines(err.Error()) {

@@ -19,6 +19,8 @@ const (
 	exitAuth     = 4
 	exitNotFound = 5
 	exitConflict = 6
+	// exitInterrupted is what shells say of a command that SIGINT ended: 128 + 2.
+	exitInterrupted = 130
 )
 
 // usageError is a command line that cannot be meant. It says what is wrong and

@@ -140,6 +140,7 @@ func (d *demo) traffic(ctx context.Context) error {
 	d.say("%d accounts, 3 families of 3 models, %d requests a second for %d s, each run", len(quotas()), perSecond, requests/perSecond)
 	d.say("unserved: %d with Abeyance, %d with per-model cooldowns; 429s in the log: %d of %d", ours.unserved, theirs.unserved, recorded, ours.limits)
 	d.summary = fmt.Sprintf("requests %d, upstream 429s %d; with per-model cooling on the same run: %d", ours.requests, ours.limits, theirs.limits)
+	d.yours("abeyance serve --observe-only beside your proxy, then: abeyance status; abeyance events --kind limit_observed")
 	return d.check(ours.limits > 0 && ours.limits < theirs.limits && recorded == ours.limits,
 		"fewer 429s than with per-model cooldowns, and every one of them in the log")
 }
