@@ -227,7 +227,7 @@ func (a *action) print(answer *api.ActionAnswer) error {
 	}
 	switch {
 	case answer.DryRun:
-		a.env.say("dry run: %d cells would be %s, nothing was done", len(answer.Cells), a.done)
+		a.env.say("dry run: %s would be %s, nothing was done", counted(len(answer.Cells), "cell"), a.done)
 	case answer.Seq == nil:
 		a.env.say("nothing changed: %s", answer.Unchanged)
 	default:

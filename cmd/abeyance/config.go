@@ -80,11 +80,11 @@ func newConfigCheckCommand(env *environment) *cobra.Command {
 func describeConfig(p *parsedConfig) string {
 	groups := "the groups of the log or the defaults"
 	if c := p.file.groups(); c != nil {
-		groups = fmt.Sprintf("%d groups of its own", len(c.Groups))
+		groups = counted(len(c.Groups), "group") + " of its own"
 	}
 	policy := "the policy of the log or the default"
 	if p.file.Policy != nil {
 		policy = "a policy of its own"
 	}
-	return fmt.Sprintf("%d accounts, %s, %s", len(p.file.Accounts), groups, policy)
+	return fmt.Sprintf("%s, %s, %s", counted(len(p.file.Accounts), "account"), groups, policy)
 }

@@ -128,7 +128,7 @@ func newGroupsCheckCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			env.say("%s is right: %d groups of its own", inputName(args[0]), len(c.Groups))
+			env.say("%s is right: %s of its own", inputName(args[0]), counted(len(c.Groups), "group"))
 			return nil
 		},
 	}

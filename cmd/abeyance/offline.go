@@ -85,7 +85,8 @@ func (a *archive) record(ctx context.Context, seq events.Seq) (events.Record, er
 	return events.Record{}, fmt.Errorf("no record %d", seq)
 }
 
-// eventsOffline reads the history out of the log.
+// eventsOffline reads the history out of the log. An account without any is unknown:
+// one that was removed still has its history.
 func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], err error) {
 	a, err := env.openArchive(func(events.Record) error { return ctx.Err() })
 	if err != nil {
@@ -97,11 +98,12 @@ func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *
 		return nil, err
 	}
 	page = &api.Page[api.EventRow]{AsOfSeq: uint64(head.Seq), Now: api.Time{Time: env.now()}, Items: []api.EventRow{}}
-	account := a.ids.Stored(q.account)
+	account, known := a.ids.Stored(q.account), q.account == ""
 	for r, err := range a.History(ctx, events.Query{Account: account, Newest: !q.oldest}) {
 		if err != nil {
 			return nil, err
 		}
+		known = true
 		row := api.NewEventRow(r, a.ids)
 		if !q.wants(r, &row) {
 			continue
@@ -109,6 +111,9 @@ func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *
 		if page.Items = append(page.Items, row); q.limit > 0 && len(page.Items) == q.limit {
 			break
 		}
+	}
+	if !known {
+		return nil, &projection.Error{Code: projection.CodeUnknownAccount, Message: fmt.Sprintf("no account %q is known", q.account)}
 	}
 	return page, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events"
 )
 
 // reportFlags are the flags of report.
@@ -101,7 +102,9 @@ func (f *reportFlags) complete(env *environment) error {
 func (env *environment) reportText(w io.Writer, a api.ReportAnswer) error {
 	text := fmt.Sprintf("%s, scope %s: ", a.Class, a.Scope)
 	switch {
-	case a.Effect == "none":
+	case a.Why == events.WhyOlderSuccess:
+		text += a.Target + " stays blocked: the request is not known to be newer than the answer that blocked it (" + a.Why + ")"
+	case a.Effect == string(events.EffectNone):
 		text += "nothing blocked (" + a.Why + ")"
 	case a.Until.IsZero():
 		text += a.Target + " " + a.Effect

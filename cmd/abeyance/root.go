@@ -33,7 +33,7 @@ Commands talk to a running daemon. They find it by --data-dir, or by --url and
 directory themselves.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
-4 not authorized, 5 not found, 6 conflict.`,
+4 not authorized, 5 not found, 6 conflict, 130 interrupted.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              cobra.ArbitraryArgs, // RunE names unknown commands
@@ -154,10 +154,13 @@ func newParent(parent *cobra.Command, children ...*cobra.Command) *cobra.Command
 }
 
 // arguments returns a check for between least and most arguments; names says what
-// they are, as in the usage line.
+// they are, as in the usage line. An empty argument is most often a variable of a
+// script that is not set: taken for none, it could widen what a command touches.
 func arguments(least, most int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
+		case slices.Contains(args, ""):
+			return usage("an argument of %s is empty\nSee '%s --help'.", cmd.CommandPath(), cmd.CommandPath())
 		case len(args) < least:
 			return usage("%s needs %s\nSee '%s --help'.", cmd.CommandPath(), names, cmd.CommandPath())
 		case len(args) > most && most == 0:

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +63,9 @@ func TestUsageErrorsExit2AndSayWhatToDo(t *testing.T) {
 		{"serve extra", `takes no arguments, and "extra" is one`},
 		{"serve --data-dir d --listen 0.0.0.0:1", "--insecure-plain-http"},
 		{"serve --data-dir d --listen nowhere", "host:port"},
+		{"serve --data-dir d --listen 127.0.0.1:99999", "no port within 0 and 65535"},
+		{"demo --serve --listen 0.0.0.0:0", "the demo is served on this machine only"},
+		{"demo --listen nowhere", "host:port"},
 		{"serve --data-dir d --tls-cert c", "--tls-cert and --tls-key belong together"},
 		{"serve --data-dir d --log-format xml", "--log-format"},
 		{"suspend --data-dir d", "which cells?"},
@@ -103,6 +109,40 @@ func TestUsageErrorsExit2AndSayWhatToDo(t *testing.T) {
 				t.Errorf("talk on stdout:\n%s", out)
 			}
 		})
+	}
+}
+
+func TestEmptyArgumentsAreRefused(t *testing.T) {
+	for _, args := range [][]string{
+		{"accounts", "put", "", "--provider", "codex"}, {"accounts", "remove", ""}, {"status", ""}, {"events", ""}, {"why", "a1", ""},
+		{"suspend", "", "--provider", "codex", "--forever", "-r", "why", "--yes"}, {"token", "delete", ""},
+	} {
+		if code, _, errs := runWith(t, nil, "", args...); code != exitUsage || !strings.Contains(errs, "is empty") {
+			t.Errorf("%q: exit %d: %s", args, code, errs)
+		}
+	}
+}
+
+func TestInterruptedCommandsSaySo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	env := &environment{standard: standard{strings.NewReader(""), &out, &errs}, getenv: os.Getenv, now: time.Now}
+	if code := env.run(ctx, []string{"demo"}); code != exitInterrupted || errs.String() != "abeyance: interrupted\n" {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+}
+
+func TestDataDirectoryThatIsAFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]int{"status": exitUsage, "events": exitUsage, "serve --listen 127.0.0.1:0": exitFailure} {
+		code, _, errs := runWith(t, nil, "", append(strings.Fields(command), "--data-dir", name)...)
+		if code != want || !strings.Contains(errs, name+" is a file: name ") {
+			t.Errorf("%s: exit %d: %s", command, code, errs)
+		}
 	}
 }
 

@@ -163,8 +163,8 @@ func (env *environment) summaryNotes(w io.Writer, a *api.SummaryAnswer) error {
 	if j := a.ClockJump; j != nil {
 		fmt.Fprintf(&b, "the system clock jumped by %.0f s %s\n", j.Seconds, relative(j.At.Time, now))
 	}
-	fmt.Fprintf(&b, "%d accounts, %d observed only, %d disabled; groups version %d, policy version %d, log at record %d\n",
-		a.Accounts.Total, a.Accounts.Observed, a.Accounts.Disabled, a.GroupsVersion, a.PolicyVersion, a.Head.Seq)
+	fmt.Fprintf(&b, "%s, %d observed only, %d disabled; groups version %d, policy version %d, log at record %d\n",
+		counted(a.Accounts.Total, "account"), a.Accounts.Observed, a.Accounts.Disabled, a.GroupsVersion, a.PolicyVersion, a.Head.Seq)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

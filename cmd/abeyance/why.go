@@ -114,7 +114,7 @@ func writeWhy(w io.Writer, a *api.WhyAnswer) error {
 		writeWhyCell(&b, &a.Cells[i], a.Now.Time)
 	}
 	if more := a.CellCount - len(a.Cells); more > 0 {
-		fmt.Fprintf(&b, "\nand %d more cells\n", more)
+		fmt.Fprintf(&b, "\nand %s\n", counted(more, "more cell"))
 	}
 	fmt.Fprintf(&b, "\ngroups version %d, policy version %d, as of record %d\n", a.GroupsVersion, a.PolicyVersion, a.AsOfSeq)
 	_, err := io.WriteString(w, b.String())
