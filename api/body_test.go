@@ -14,7 +14,7 @@ func takingBodies() map[string]string {
 	return map[string]string{
 		"POST /v1/pick":           `{"provider":"antigravity","model":"m"}`,
 		"POST /v1/reports":        `{"account":"a1","provider":"antigravity","model":"m","status":200}`,
-		"POST /v1/classify":       `{"status":200}`,
+		"POST /v1/classify":       `{"provider":"antigravity","status":200}`,
 		"POST /v1/suspend":        `{"account":"a1","reason":"r","forever":true,"dry_run":true}`,
 		"POST /v1/lift":           `{"account":"a1","dry_run":true}`,
 		"POST /v1/clear":          `{"account":"a1","dry_run":true}`,

@@ -71,7 +71,7 @@ func limitData(e *events.LimitObserved) EventData {
 			Reason: e.Signal.Reason, Rule: e.Signal.Rule, Classifier: e.Signal.Classifier,
 		},
 		Class: string(e.Class), Effect: string(e.Effect), Why: e.Why, Until: Time{e.Until}, Reset: Time{e.Reset},
-		Source: e.Source, Step: e.Step, StepLength: e.StepLength.Seconds(), RequestID: e.RequestID,
+		Source: e.Source, Step: e.Step, StepLength: wholeMillis(e.StepLength), RequestID: e.RequestID,
 		StartedAt: Time{e.StartedAt}, ObservedAt: Time{e.ObservedAt}, Lease: uint64(e.Lease), Probe: e.Probe,
 		Groups: e.GroupsVersion, Policy: e.PolicyVersion, Evidence: e.Evidence,
 	}
@@ -129,7 +129,7 @@ func eventText(event events.Event) string {
 	case *events.AccountRemoved:
 		return withReason("account removed", e.Reason)
 	case *events.GroupsDefined:
-		return fmt.Sprintf("groups version %d: %d groups, %d aliases", e.Version, len(e.Groups), len(e.Aliases))
+		return fmt.Sprintf("groups version %d: %s, %s", e.Version, counted(len(e.Groups), "group", "groups"), counted(len(e.Aliases), "alias", "aliases"))
 	case *events.PolicyDefined:
 		return fmt.Sprintf("policy version %d", e.Version)
 	case *events.Imported:
@@ -153,6 +153,13 @@ func limitText(e *events.LimitObserved) string {
 	default:
 		return fmt.Sprintf("%s: %s is blocked already, %s", what, e.Target, endText(e.Until))
 	}
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func endText(until time.Time) string {

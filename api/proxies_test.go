@@ -190,8 +190,8 @@ func TestClassifyAppendsNothing(t *testing.T) {
 	body := strings.Replace(limited("stranger@x.test", "claude-opus-4-6"), "{", `{"id":"line 1","request_id":"r","observed_at":"2026-11-23T09:00:00Z",`, 1)
 	for range 2 {
 		a := decode[api.ClassifyAnswer](b.post("/v1/classify", body).want(http.StatusOK))
-		if a.ID != "line 1" || a.Class != "quota_exhausted" || *a.RetryAfterSeconds != 256527.79 ||
-			!a.ResetAt.Equal(start().Add(256527790*time.Millisecond)) || a.Effect != "started" || a.Target != "claude" || a.Advice == nil {
+		if string(a.ID) != `"line 1"` || a.Class != "quota_exhausted" || *a.RetryAfterSeconds != 256527.79 ||
+			!a.ResetAt.Equal(start().Add(256527790*time.Millisecond)) || a.Effect != "started" || a.Target != "claude" || a.Advice.Action != "retry_other" {
 			t.Errorf("%+v", a)
 		}
 	}

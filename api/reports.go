@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
@@ -77,18 +80,39 @@ type Advice struct {
 	AfterSeconds float64 `json:"after_seconds"`
 }
 
+// Tag is any JSON value but an object or a list, kept as it was written. Its owner
+// knows what it means.
+type Tag []byte
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Tag) UnmarshalJSON(doc []byte) error {
+	if doc[0] == '{' || doc[0] == '[' {
+		return errors.New("an id is a string, a number, true, false or null")
+	}
+	*t = slices.Clone(doc)
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t Tag) MarshalJSON() ([]byte, error) { return t, nil }
+
+// Schema implements huma.SchemaProvider.
+func (Tag) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Description: "a string, a number, true, false or null"}
+}
+
 // ClassifyRequest asks what an upstream's answer would mean. Account may be empty.
 type ClassifyRequest struct {
 	ReportRequest
-	ID         string `json:"id,omitempty" doc:"given back in the answer"`
-	ObservedAt Time   `json:"observed_at,omitzero" doc:"when the answer arrived; without it delays and instants are not converted"`
+	ID         Tag  `json:"id,omitempty" doc:"given back in the answer"`
+	ObservedAt Time `json:"observed_at,omitzero" doc:"when the answer arrived; without it delays and instants are not converted"`
 }
 
 // ClassifyAnswer says what an upstream's answer would mean and why. Nothing is
 // recorded.
 type ClassifyAnswer struct {
-	ID    string `json:"id,omitempty"`
-	Class string `json:"class"`
+	ID    Tag    `json:"id,omitempty"`
+	Class string `json:"class" doc:"what the classifier read; see ruled_class"`
 	Scope string `json:"scope" enum:"group,model,account,none"`
 	// RetryAfterSeconds is the provider's delay exactly as sent; nil if it gave none.
 	RetryAfterSeconds *float64 `json:"retry_after_seconds"`
@@ -100,13 +124,14 @@ type ClassifyAnswer struct {
 	Reason            string   `json:"reason"`
 	Hints             []Hint   `json:"hints" nullable:"false" doc:"in the provider's order of precedence"`
 	Evidence          string   `json:"evidence"`
-	// Target, Effect, Why, Until and Advice are what a report of it would do now;
-	// empty without a provider.
-	Target string  `json:"target"`
-	Effect string  `json:"effect"`
-	Why    string  `json:"why,omitempty"`
-	Until  Time    `json:"until"`
-	Advice *Advice `json:"advice"`
+	// RuledClass, Target, Effect, Why, Until and Advice are what a report of it would
+	// answer now.
+	RuledClass string `json:"ruled_class" doc:"the class that the policy goes by: a rate limit with a long reset is a spent quota"`
+	Target     string `json:"target"`
+	Effect     string `json:"effect"`
+	Why        string `json:"why,omitempty"`
+	Until      Time   `json:"until"`
+	Advice     Advice `json:"advice"`
 }
 
 // Hint is one statement of an upstream about when to come back.
@@ -184,7 +209,7 @@ func reportAnswer(o *router.Outcome) ReportAnswer {
 }
 
 func advice(a projection.Advice) Advice {
-	return Advice{Action: string(a.Action), AfterSeconds: a.After.Round(time.Millisecond).Seconds()}
+	return Advice{Action: string(a.Action), AfterSeconds: wholeMillis(a.After)}
 }
 
 func (s *Server) classify(_ http.ResponseWriter, r *http.Request) {
@@ -203,15 +228,14 @@ func (s *Server) classify(_ http.ResponseWriter, r *http.Request) {
 	x.json(http.StatusOK, "application/json", a)
 }
 
-// classify says what an answer means, and, where the provider is named, what the
-// policy would do about it now.
+// classify says what an answer means, and what the policy would do about it now.
 func (b *Backend) classify(ctx context.Context, q *ClassifyRequest) (ClassifyAnswer, error) {
 	o := q.observation(q.ObservedAt.Time)
 	o.RequestID = "" // a question is no observation: it is never a repeated one
 	a := classified(signal.Classify(o), q.ObservedAt.Time)
 	a.ID = q.ID
 	if q.Provider == "" {
-		return a, nil
+		return a, invalid("the provider is missing: the same answer means another thing at another provider")
 	}
 	lease, err := q.lease()
 	if err != nil {
@@ -224,8 +248,8 @@ func (b *Backend) classify(ctx context.Context, q *ClassifyRequest) (ClassifyAns
 	if err != nil {
 		return a, err
 	}
-	a.Target, a.Effect, a.Why, a.Until = out.Target, string(out.Effect), out.Why, Time{out.Until}
-	a.Advice = new(advice(out.Advice))
+	a.RuledClass, a.Target, a.Effect, a.Why, a.Until = string(out.Class), out.Target, string(out.Effect), out.Why, Time{out.Until}
+	a.Advice = advice(out.Advice)
 	return a, nil
 }
 

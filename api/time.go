@@ -44,6 +44,12 @@ func (Time) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true}
 }
 
+// wholeMillis returns a duration in seconds, rounded to milliseconds. Duration.Seconds
+// adds two floats, and 1.656 s would become 1.6560000000000001.
+func wholeMillis(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
+}
+
 func parseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
