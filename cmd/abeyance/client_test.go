@@ -62,6 +62,24 @@ func TestProblemsBecomeExitCodes(t *testing.T) {
 	}
 }
 
+// A mistyped account must not look like one without cells or history.
+func TestUnknownAccountsAndTargetsAreNotFound(t *testing.T) {
+	for _, args := range [][]string{{"status", "nobody"}, {"status", "--target", "nothing"}, {"events", "nobody"}, {"events", "--target", "nothing"}} {
+		code, out, stderr := against(t, func(w http.ResponseWriter, r *http.Request) {
+			q := r.URL.Query()
+			if q.Get("account") != "nobody" && q.Get("target") != "nothing" {
+				fmt.Fprint(w, `{"items":[]}`)
+				return
+			}
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"status":404,"code":"unknown_account","detail":"it is not known"}`)
+		}, args...)
+		if code != exitNotFound || out != "" || stderr != "abeyance: it is not known\n" {
+			t.Errorf("%v: exit %d, %q, %q", args, code, out, stderr)
+		}
+	}
+}
+
 func TestOtherServersAreNotTakenForADaemon(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"a page": func(w http.ResponseWriter, _ *http.Request) {

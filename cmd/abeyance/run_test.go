@@ -114,8 +114,13 @@ func TestUsageErrorsExit2AndSayWhatToDo(t *testing.T) {
 
 func TestEmptyArgumentsAreRefused(t *testing.T) {
 	for _, args := range [][]string{
-		{"accounts", "put", "", "--provider", "codex"}, {"accounts", "remove", ""}, {"status", ""}, {"events", ""}, {"why", "a1", ""},
-		{"suspend", "", "--provider", "codex", "--forever", "-r", "why", "--yes"}, {"token", "delete", ""},
+		{"accounts", "put", "", "--provider", "codex"},
+		{"accounts", "remove", ""},
+		{"status", ""},
+		{"events", ""},
+		{"why", "a1", ""},
+		{"suspend", "", "--provider", "codex", "--forever", "-r", "why", "--yes"},
+		{"token", "delete", ""},
 	} {
 		if code, _, errs := runWith(t, nil, "", args...); code != exitUsage || !strings.Contains(errs, "is empty") {
 			t.Errorf("%q: exit %d: %s", args, code, errs)
