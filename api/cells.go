@@ -96,6 +96,9 @@ func listCells(ctx context.Context, b *Backend, q *cellsQuery) (Page[CellRow], e
 	if err != nil {
 		return page, err
 	}
+	if err := f.knownIn(v.state, q.Account); err != nil {
+		return page, err
+	}
 	if q.OlderThan != "" {
 		d, err := projection.ParseDuration(q.OlderThan)
 		if err != nil {

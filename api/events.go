@@ -66,6 +66,11 @@ func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow]
 	if err != nil {
 		return page, err
 	}
+	if from.Seq == 0 { // later pages belong to a filter that was looked at
+		if err := f.knownIn(ctx, b, q.Account); err != nil {
+			return page, err
+		}
+	}
 	head := b.Engine.State().Head()
 	query, err := b.window(ctx, q, head.Seq)
 	if err != nil {

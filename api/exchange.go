@@ -30,6 +30,7 @@ type exchange struct {
 	route   string // "METHOD pattern"; empty: none matched
 	token   *token // who asks; nil: nobody
 	account string // the stored id that the request is about
+	given   string // the same id as the request gave it
 	body    []byte // of the request, once it is read
 }
 

@@ -8,12 +8,12 @@ import (
 	"github.com/abeyance/abeyance/projection/identity"
 )
 
-// stored returns the id that a request's account is stored under, and notes it for
-// the access log.
+// stored returns the id that a request's account is stored under, and notes both: one
+// for the access log, the other for the answer.
 func (b *Backend) stored(ctx context.Context, given string) string {
 	id := b.Identities.Stored(given)
 	if x := exchangeOf(ctx); x != nil {
-		x.account = id
+		x.account, x.given = id, given
 	}
 	return id
 }

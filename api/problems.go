@@ -51,7 +51,11 @@ func transform(_ huma.Context, _ string, v any) (any, error) {
 // problem maps an error to the problem a client sees. What is no fault of the
 // client's is logged here, once.
 func (s *Server) problem(ctx context.Context, b *Backend, err error) *Problem {
+	x := exchangeOf(ctx)
 	if p := b.refusal(err); p != nil {
+		if x != nil && x.given != "" { // an id that is not in the book is known to its request alone
+			p.Detail = strings.ReplaceAll(p.Detail, x.account, x.given)
+		}
 		return p
 	}
 	if p := interruption(err); p != nil {
@@ -61,7 +65,7 @@ func (s *Server) problem(ctx context.Context, b *Backend, err error) *Problem {
 		return newProblem(CodeCanceled, "the request ended before it was answered")
 	}
 	route := ""
-	if x := exchangeOf(ctx); x != nil {
+	if x != nil {
 		route = x.route
 	}
 	s.logger.ErrorContext(ctx, "a request failed", "route", route, "error", err)

@@ -28,7 +28,6 @@ func TestCellFilters(t *testing.T) {
 	for query, want := range map[string]string{
 		"":                                   "a1/claude a1/gemini-flash a1/gemini-pro a2/claude a2/gemini-flash a2/gemini-pro k1/model:kimi-k3[1m]",
 		"account=a1":                         "a1/claude a1/gemini-flash a1/gemini-pro",
-		"account=nobody":                     "",
 		"provider=Antigravity&account=k1":    "",
 		"provider=ANTIGRAVITY&target=g3_pro": "a1/gemini-pro a2/gemini-pro",
 		"status=cooling":                     "a1/claude",
@@ -251,7 +250,7 @@ func TestVerify(t *testing.T) {
 func TestMetricsHaveBoundedLabels(t *testing.T) {
 	b := newBench(t)
 	b.pool()
-	b.get("/v1/cells?account=someone")
+	b.get("/v1/cells?target=model:someone")
 	b.get("/some/where/else")
 	b.do(request{method: "BREW", path: "/v1/cells"})
 	text := b.do(request{method: http.MethodGet, path: "/metrics", as: "read"}).want(http.StatusOK).body
