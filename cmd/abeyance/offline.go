@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/abeyance/abeyance/api"
@@ -85,10 +88,15 @@ func (a *archive) record(ctx context.Context, seq events.Seq) (events.Record, er
 	return events.Record{}, fmt.Errorf("no record %d", seq)
 }
 
-// eventsOffline reads the history out of the log. An account without any is unknown:
-// one that was removed still has its history.
+// eventsOffline reads the history out of the log.
 func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], err error) {
-	a, err := env.openArchive(func(events.Record) error { return ctx.Err() })
+	state := projection.NewState()
+	a, err := env.openArchive(func(r events.Record) error {
+		if r.Kind() == events.KindGroupsDefined {
+			state.Apply(r)
+		}
+		return ctx.Err()
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -98,24 +106,65 @@ func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *
 		return nil, err
 	}
 	page = &api.Page[api.EventRow]{AsOfSeq: uint64(head.Seq), Now: api.Time{Time: env.now()}, Items: []api.EventRow{}}
-	account, known := a.ids.Stored(q.account), q.account == ""
-	for r, err := range a.History(ctx, events.Query{Account: account, Newest: !q.oldest}) {
+	for row, err := range a.rows(ctx, q) {
 		if err != nil {
 			return nil, err
-		}
-		known = true
-		row := api.NewEventRow(r, a.ids)
-		if !q.wants(r, &row) {
-			continue
 		}
 		if page.Items = append(page.Items, row); q.limit > 0 && len(page.Items) == q.limit {
 			break
 		}
 	}
-	if !known {
-		return nil, &projection.Error{Code: projection.CodeUnknownAccount, Message: fmt.Sprintf("no account %q is known", q.account)}
+	if len(page.Items) == 0 {
+		return page, a.knows(ctx, q, state.Groups())
 	}
 	return page, nil
+}
+
+// rows yields the records that a query asks for; an error ends them.
+func (a *archive) rows(ctx context.Context, q eventQuery) iter.Seq2[api.EventRow, error] {
+	return func(yield func(api.EventRow, error) bool) {
+		for r, err := range a.History(ctx, events.Query{Account: a.ids.Stored(q.account), Newest: !q.oldest}) {
+			row := api.EventRow{}
+			if err == nil {
+				if row = api.NewEventRow(r, a.ids); !q.wants(r, &row) {
+					continue
+				}
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// knows refuses an account or a group that no record tells of, as the daemon does: a
+// typing error must not look like an empty history. What was removed has one.
+func (a *archive) knows(ctx context.Context, q eventQuery, groups *projection.Groups) error {
+	if q.account != "" {
+		if there, err := a.mentions(ctx, eventQuery{account: q.account}); err != nil || !there {
+			return cmp.Or(err, refusal(projection.CodeUnknownAccount, "no account %q is known", q.account))
+		}
+	}
+	anyModel := strings.HasPrefix(q.target, events.ModelTarget)
+	if q.target == "" || q.target == events.TargetAll || anyModel || groups.Group(q.target) != nil {
+		return nil
+	}
+	if there, err := a.mentions(ctx, eventQuery{target: q.target}); err != nil || !there {
+		return cmp.Or(err, refusal(projection.CodeUnknownTarget, "no group %q is defined; targets are a group id, model:NAME or *", q.target))
+	}
+	return nil
+}
+
+func refusal(code projection.Code, format string, args ...any) error {
+	return &projection.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// mentions reports whether the log has a record that a query asks for.
+func (a *archive) mentions(ctx context.Context, q eventQuery) (bool, error) {
+	for _, err := range a.rows(ctx, q) {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 // wants applies the filters that the log itself does not know.
