@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
@@ -16,19 +17,25 @@ type GroupsPut struct {
 	OnBehalfOf string `json:"on_behalf_of,omitempty"`
 }
 
-// GroupsAnswer is the definitions in force, after a PUT with what it changed.
+// GroupsAnswer is the definitions in force, after a PUT with what it changed. After
+// a dry run they are those that would be in force.
 type GroupsAnswer struct {
-	AsOfSeq   uint64     `json:"as_of_seq"`
+	AsOfSeq uint64 `json:"as_of_seq"`
+	GroupsDefinition
+	Change *GroupsChange `json:"change,omitempty"`
+}
+
+// GroupsDefinition is one version of the definitions.
+type GroupsDefinition struct {
 	Version   uint64     `json:"version"`
 	Bootstrap string     `json:"bootstrap" doc:"the set that ships, merged in: default, two-pools or none"`
 	Groups    []GroupRow `json:"groups" nullable:"false" doc:"sorted by id"`
 	// Aliases :: provider → name as clients send it → the provider's model
 	Aliases    map[string]map[string]string `json:"aliases"`
 	Configured projection.GroupsConfig      `json:"configured" doc:"the operator's own part: what a PUT replaces"`
-	Change     *GroupsChange                `json:"change,omitempty"`
 }
 
-// GroupRow is one quota group in force.
+// GroupRow is one quota group.
 type GroupRow struct {
 	ID         string   `json:"id"`
 	Label      string   `json:"label"`
@@ -72,13 +79,19 @@ type PolicyPut struct {
 	OnBehalfOf string `json:"on_behalf_of,omitempty"`
 }
 
-// PolicyAnswer is the policy in force, after a PUT with what it changed.
+// PolicyAnswer is the policy in force, after a PUT with what it changed. After a dry
+// run it is the one that would be in force.
 type PolicyAnswer struct {
-	AsOfSeq    uint64                  `json:"as_of_seq"`
+	AsOfSeq uint64 `json:"as_of_seq"`
+	PolicyDefinition
+	Change *PolicyChange `json:"change,omitempty"`
+}
+
+// PolicyDefinition is one version of the policy.
+type PolicyDefinition struct {
 	Version    uint64                  `json:"version"`
 	Policy     projection.PolicyConfig `json:"policy" doc:"every value in force"`
 	Configured projection.PolicyConfig `json:"configured" doc:"the operator's own part: what a PUT replaces"`
-	Change     *PolicyChange           `json:"change,omitempty"`
 }
 
 // PolicyChange is the outcome of a PUT of the policy.
@@ -101,25 +114,31 @@ func getGroups(_ context.Context, b *Backend, _ *none) (GroupsAnswer, error) {
 
 func groupsAnswer(s *projection.State) (GroupsAnswer, error) {
 	g := s.Groups()
-	configured, err := g.Config()
+	d, err := groupsDefinition(&events.GroupsDefined{
+		Version: g.Version, Preset: g.Preset, Groups: g.List, Aliases: g.Aliases, Configured: g.Configured,
+	})
+	return GroupsAnswer{AsOfSeq: uint64(s.Head().Seq), GroupsDefinition: d}, err
+}
+
+func groupsDefinition(e *events.GroupsDefined) (GroupsDefinition, error) {
+	configured, err := projection.ParseGroupsConfig(e.Configured)
 	if err != nil {
-		return GroupsAnswer{}, err
+		return GroupsDefinition{}, err
 	}
-	a := GroupsAnswer{
-		AsOfSeq: uint64(s.Head().Seq), Version: g.Version, Bootstrap: g.Preset, Groups: []GroupRow{},
-		Aliases: map[string]map[string]string{}, Configured: *configured,
+	a := GroupsDefinition{
+		Version: e.Version, Bootstrap: e.Preset, Groups: []GroupRow{}, Aliases: map[string]map[string]string{}, Configured: *configured,
 	}
 	own := map[string]bool{}
 	for _, c := range configured.Groups {
 		own[projection.CanonicalGroup(c.ID)] = true
 	}
-	for _, d := range g.List {
+	for _, d := range e.Groups {
 		a.Groups = append(a.Groups, GroupRow{
 			ID: d.ID, Label: d.Label, Providers: d.Providers, Patterns: d.Patterns, Priority: d.Priority, Enabled: d.Enabled,
 			Replaces: d.Replaces, Configured: own[d.ID],
 		})
 	}
-	for _, alias := range g.Aliases {
+	for _, alias := range e.Aliases {
 		if a.Aliases[alias.Provider] == nil {
 			a.Aliases[alias.Provider] = map[string]string{}
 		}
@@ -140,6 +159,12 @@ func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (Group
 		return GroupsAnswer{}, err
 	}
 	a, err := groupsAnswer(b.Engine.State())
+	if err == nil && o.DryRun {
+		var would *events.GroupsDefined
+		if would, err = foreseen[*events.GroupsDefined](b, &projection.DefineGroups{Config: q.GroupsConfig}); would != nil {
+			a.GroupsDefinition, err = groupsDefinition(would)
+		}
+	}
 	a.Change = &GroupsChange{Change: change(&o), DryRun: o.DryRun, Version: a.Version, Models: []ModelChange{}, Cells: []CellMove{}}
 	if o.Plan == nil {
 		return a, err // repeated: its plan is not kept
@@ -154,19 +179,33 @@ func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (Group
 	return a, err
 }
 
+// foreseen returns the event that a command would append now, zero if none of the type.
+func foreseen[E events.Event](b *Backend, do projection.Intent) (e E, err error) {
+	d, err := projection.Decide(b.Engine.State(), projection.Command{Do: do}, b.Engine.Now())
+	for _, draft := range d.Drafts {
+		if found, ok := draft.Event.(E); ok {
+			e = found
+		}
+	}
+	return e, err
+}
+
 func getPolicy(_ context.Context, b *Backend, _ *none) (PolicyAnswer, error) {
 	return policyAnswer(b.Engine.State())
 }
 
 func policyAnswer(s *projection.State) (PolicyAnswer, error) {
 	p := s.Policy()
-	configured, err := p.Config()
+	d, err := policyDefinition(&events.PolicyDefined{Version: p.Version, Policy: p.Policy, Configured: p.Configured})
+	return PolicyAnswer{AsOfSeq: uint64(s.Head().Seq), PolicyDefinition: d}, err
+}
+
+func policyDefinition(e *events.PolicyDefined) (PolicyDefinition, error) {
+	configured, err := projection.ParsePolicyConfig(e.Configured)
 	if err != nil {
-		return PolicyAnswer{}, err
+		return PolicyDefinition{}, err
 	}
-	return PolicyAnswer{
-		AsOfSeq: uint64(s.Head().Seq), Version: p.Version, Policy: PolicyDocument(p.Policy), Configured: *configured,
-	}, nil
+	return PolicyDefinition{Version: e.Version, Policy: PolicyDocument(e.Policy), Configured: *configured}, nil
 }
 
 func putPolicy(ctx context.Context, b *Backend, in *dryRun, q *PolicyPut) (PolicyAnswer, error) {
@@ -175,6 +214,12 @@ func putPolicy(ctx context.Context, b *Backend, in *dryRun, q *PolicyPut) (Polic
 		return PolicyAnswer{}, err
 	}
 	a, err := policyAnswer(b.Engine.State())
+	if err == nil && o.DryRun {
+		var would *events.PolicyDefined
+		if would, err = foreseen[*events.PolicyDefined](b, &projection.DefinePolicy{Config: q.PolicyConfig}); would != nil {
+			a.PolicyDefinition, err = policyDefinition(would)
+		}
+	}
 	a.Change = &PolicyChange{Change: change(&o), DryRun: o.DryRun}
 	return a, err
 }

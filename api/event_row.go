@@ -54,6 +54,10 @@ type EventData struct {
 	Forced     bool           `json:"forced,omitempty"`
 	Definition *EventRevision `json:"definition,omitempty" doc:"of groups or policy"`
 	Import     *EventImport   `json:"import,omitempty"`
+
+	// DefinedGroups and DefinedPolicy are long, and no part of lists.
+	DefinedGroups *GroupsDefinition `json:"defined_groups,omitempty" doc:"all of it; GET /v1/events/{seq} only"`
+	DefinedPolicy *PolicyDefinition `json:"defined_policy,omitempty" doc:"all of it; GET /v1/events/{seq} only"`
 }
 
 // EventSignal is what the classifier made of an upstream's answer.
@@ -85,8 +89,7 @@ type EventSpec struct {
 	CredentialVersion string `json:"credential_version,omitempty"`
 }
 
-// EventRevision is a new version of the groups or of the policy. The definitions
-// themselves are read at GET /v1/groups and GET /v1/policy.
+// EventRevision is a new version of the groups or of the policy, in figures.
 type EventRevision struct {
 	Version uint64 `json:"version"`
 	Preset  string `json:"preset,omitempty"`

@@ -31,7 +31,23 @@ func getEvent(ctx context.Context, b *Backend, in *eventPath) (EventRow, error) 
 	if err != nil {
 		return EventRow{}, err
 	}
-	return NewEventRow(r, b.Identities), nil
+	row := NewEventRow(r, b.Identities)
+	return row, row.Data.define(r.Event)
+}
+
+// define adds the whole definition that an event put in force.
+func (d *EventData) define(event events.Event) error {
+	switch e := event.(type) {
+	case *events.GroupsDefined:
+		all, err := groupsDefinition(e)
+		d.DefinedGroups = &all
+		return err
+	case *events.PolicyDefined:
+		all, err := policyDefinition(e)
+		d.DefinedPolicy = &all
+		return err
+	}
+	return nil
 }
 
 type eventsQuery struct {

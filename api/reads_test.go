@@ -147,13 +147,13 @@ func TestDryRunsChangeNothing(t *testing.T) {
 		{path: "/v1/groups", body: `{"groups":[{"id":"claude","patterns":["opus*"]}],"dry_run":true}`},
 	} {
 		a := decode[api.GroupsAnswer](b.put(put.path, put.body).want(http.StatusOK))
-		if !a.Change.DryRun || a.Version != 1 || a.Change.Version != 2 || len(a.Change.Models) != 1 || a.Change.Models[0].From != "claude" {
+		if !a.Change.DryRun || a.Version != 2 || a.Change.Version != 2 || len(a.Change.Models) != 1 || a.Change.Models[0].From != "claude" {
 			t.Errorf("%+v", a.Change)
 		}
 	}
 	for _, path := range []string{"/v1/policy?dry_run=true"} {
 		a := decode[api.PolicyAnswer](b.put(path, `{"capacity":"none"}`).want(http.StatusOK))
-		if !a.Change.DryRun || a.Version != 1 {
+		if !a.Change.DryRun || a.Version != 2 {
 			t.Errorf("%+v", a)
 		}
 	}
