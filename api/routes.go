@@ -133,6 +133,13 @@ func (s *Server) documented(op huma.Operation, in, out reflect.Type) {
 	s.api.OpenAPI().AddOperation(&op)
 }
 
+// documentedText adds an operation whose answer has a format of its own.
+func (s *Server) documentedText(op huma.Operation, media string, schema *huma.Schema) {
+	op = s.describe(op)
+	op.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{media: {Schema: schema}}}
+	s.api.OpenAPI().AddOperation(&op)
+}
+
 // tidy drops the schemas of huma's own error, which no answer has.
 func tidy(doc *huma.OpenAPI) {
 	schemas := doc.Components.Schemas.Map()
@@ -192,6 +199,10 @@ func (s *Server) routeServing(r chi.Router) {
 		nil, reflect.TypeFor[Health]())
 	s.documented(huma.Operation{OperationID: "ready", Method: http.MethodGet, Path: "/readyz", Summary: "The log is read and commands are taken"},
 		nil, reflect.TypeFor[Health]())
+	s.documentedText(huma.Operation{OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Summary: "Figures for Prometheus"},
+		"text/plain", &huma.Schema{Type: huma.TypeString})
+	s.documentedText(huma.Operation{OperationID: "openapi", Method: http.MethodGet, Path: "/openapi.json", Summary: "This document"},
+		"application/openapi+json", &huma.Schema{Type: huma.TypeObject})
 }
 
 // Health is the answer of /healthz and /readyz.
