@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The sections of the help.
@@ -153,6 +154,17 @@ func newParent(parent *cobra.Command, children ...*cobra.Command) *cobra.Command
 	return parent
 }
 
+// emptyFlag names a flag that was given without a value, for the same reason. The
+// body of a report may be empty.
+func emptyFlag(cmd *cobra.Command) (name string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" && f.Name != "body" {
+			name = f.Name
+		}
+	})
+	return name
+}
+
 // arguments returns a check for between least and most arguments; names says what
 // they are, as in the usage line. An empty argument is most often a variable of a
 // script that is not set: taken for none, it could widen what a command touches.
@@ -161,6 +173,8 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 		switch {
 		case slices.Contains(args, ""):
 			return usage("an argument of %s is empty\nSee '%s --help'.", cmd.CommandPath(), cmd.CommandPath())
+		case emptyFlag(cmd) != "":
+			return usage("--%s of %s is empty\nSee '%s --help'.", emptyFlag(cmd), cmd.CommandPath(), cmd.CommandPath())
 		case len(args) < least:
 			return usage("%s needs %s\nSee '%s --help'.", cmd.CommandPath(), names, cmd.CommandPath())
 		case len(args) > most && most == 0:

@@ -114,6 +114,8 @@ func TestUsageErrorsExit2AndSayWhatToDo(t *testing.T) {
 
 func TestEmptyArgumentsAreRefused(t *testing.T) {
 	for _, args := range [][]string{
+		{"clear", "--account", "", "--provider", "p", "--yes"},
+		{"status", "--provider="},
 		{"accounts", "put", "", "--provider", "codex"},
 		{"accounts", "remove", ""},
 		{"status", ""},
