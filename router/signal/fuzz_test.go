@@ -2,14 +2,15 @@ package signal
 
 import (
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzClassify feeds any answer of any provider: no panic, a bounded signal, and the
-// same one twice.
+// FuzzClassify feeds any answer of any provider: no panic, a bounded signal, the same
+// one twice, and no more memory than the answer is worth.
 func FuzzClassify(f *testing.F) {
 	for _, c := range testCases(f) {
 		name, content := "Retry-After", ""
@@ -24,7 +25,13 @@ func FuzzClassify(f *testing.F) {
 			Provider: provider, Status: status, Header: http.Header{name: {content}}, Body: body,
 			ObservedAt: time.Unix(observed%(1<<33), 0),
 		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		s := Classify(o)
+		runtime.ReadMemStats(&after)
+		if n, most := after.TotalAlloc-before.TotalAlloc, uint64(64*(len(body)+len(name)+len(content)+len(provider))+64<<10); n > most {
+			t.Errorf("classifying allocated %d bytes, at most %d", n, most)
+		}
 		checkBounds(t, s)
 		if diff := cmp.Diff(s, Classify(o)); diff != "" {
 			t.Errorf("the same answer means two things:\n%s", diff)
