@@ -224,7 +224,7 @@ func (u *indexUpdate) build(provider string, list []*Account) {
 		u.refresh(p, i, a)
 	}
 	for i, a := range list {
-		u.blockModels(p, i, nil, a, u.now)
+		u.blockModels(p, i, a)
 	}
 }
 
@@ -252,7 +252,8 @@ func (u *indexUpdate) replace(a, b *Account, then time.Time) bool {
 		c.accounts[i%chunkSize] = b
 	}
 	u.refresh(p, i, b)
-	u.blockModels(p, i, a, b, then)
+	u.freeModels(p, a, then)
+	u.blockModels(p, i, b)
 	return true
 }
 
@@ -279,18 +280,21 @@ func (u *indexUpdate) refresh(p *Pool, i int, a *Account) {
 	}
 }
 
-// blockModels keeps a lane of its own for each model that is blocked on at least
-// one account: it makes and removes them as a becomes b. Then is when a was judged.
-func (u *indexUpdate) blockModels(p *Pool, i int, a, b *Account, then time.Time) {
-	if a != nil {
-		for target := range a.liveModels(then) {
-			if l := p.models[target]; l != nil && l.blocked == 1 {
-				delete(p.models, target)
-			} else if l != nil {
-				p.models[target] = l.count(-1, u.index.epoch)
-			}
+// freeModels forgets the models that the account blocked when it was judged last; a
+// model that no account blocks loses its lane.
+func (u *indexUpdate) freeModels(p *Pool, a *Account, then time.Time) {
+	for target := range a.liveModels(then) {
+		if l := p.models[target]; l != nil && l.blocked == 1 {
+			delete(p.models, target)
+		} else if l != nil {
+			p.models[target] = l.count(-1, u.index.epoch)
 		}
 	}
+}
+
+// blockModels gives each model that the account at a position blocks now a lane of
+// its own, with that account out of it.
+func (u *indexUpdate) blockModels(p *Pool, i int, b *Account) {
 	for target := range b.liveModels(u.now) {
 		l := p.models[target]
 		if l == nil {

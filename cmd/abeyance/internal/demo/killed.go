@@ -92,7 +92,7 @@ func (d *demo) killDaemon(ctx context.Context) ([]events.Seq, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	url, token, err := awaitDaemon(ctx, PoolDir(d.dir), c.Process.Pid)
+	to, err := awaitDaemon(ctx, PoolDir(d.dir), c.Process.Pid)
 	if err != nil {
 		c.Process.Kill()
 		c.Wait()
@@ -105,7 +105,7 @@ func (d *demo) killDaemon(ctx context.Context) ([]events.Seq, error) {
 	for client := range 8 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				seq, err := postReport(ctx, url, token, fmt.Sprintf("ag-%d", i%3+1), fmt.Sprintf("kill-%d-%d", client, i))
+				seq, err := to.report(ctx, fmt.Sprintf("ag-%d", i%3+1), fmt.Sprintf("kill-%d-%d", client, i))
 				if err != nil {
 					return // the daemon is gone
 				}
@@ -128,8 +128,11 @@ func (d *demo) killDaemon(ctx context.Context) ([]events.Seq, error) {
 	return acked, err
 }
 
+// daemon is where a daemon is reached, and the token to show it.
+type daemon struct{ url, token string }
+
 // awaitDaemon waits until the daemon with the pid serves a directory.
-func awaitDaemon(ctx context.Context, dir string, pid int) (url, token string, err error) {
+func awaitDaemon(ctx context.Context, dir string, pid int) (daemon, error) {
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) && ctx.Err() == nil {
 		var info struct {
@@ -140,22 +143,23 @@ func awaitDaemon(ctx context.Context, dir string, pid int) (url, token string, e
 		if err == nil && json.Unmarshal(doc, &info) == nil && info.PID == pid {
 			token, err := os.ReadFile(filepath.Join(dir, "token"))
 			if err != nil {
-				return "", "", err
+				return daemon{}, err
 			}
 			resp, err := http.Get(info.URL + "/readyz")
 			if err == nil {
 				resp.Body.Close()
 				if resp.StatusCode == http.StatusOK {
-					return info.URL, strings.TrimSpace(string(token)), nil
+					return daemon{info.URL, strings.TrimSpace(string(token))}, nil
 				}
 			}
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return "", "", errors.New("the daemon did not begin to serve")
+	return daemon{}, errors.New("the daemon did not begin to serve")
 }
 
-func postReport(ctx context.Context, url, token, account, id string) (events.Seq, error) {
+// report sends a 429 of an account and returns the seq that the daemon acknowledged.
+func (d daemon) report(ctx context.Context, account, id string) (events.Seq, error) {
 	body, err := json.Marshal(map[string]any{
 		"account": account, "provider": provider, "model": "gemini-3-flash", "status": http.StatusTooManyRequests, "request_id": id,
 		"headers": map[string]string{"Content-Type": "application/json"},
@@ -164,12 +168,12 @@ func postReport(ctx context.Context, url, token, account, id string) (events.Seq
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/reports", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url+"/v1/reports", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Authorization", "Bearer "+d.token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err
