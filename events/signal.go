@@ -102,9 +102,8 @@ const (
 	LostUnreadable = "unreadable"
 	LostUnrelated  = "unrelated" // resets a window that is not the exhausted one
 
-	LostEarlier    = "earlier"     // another plausible hint is later
-	LostOverBound  = "over_bound"  // beyond the policy's bound while another hint is within it
-	LostNoTimeBase = "no_deadline" // the class takes no deadline from hints
+	LostEarlier   = "earlier"    // another plausible hint is later
+	LostOverBound = "over_bound" // beyond the policy's bound while another hint is within it
 )
 
 // Hint is one statement of an answer about when to come back. Exactly one of
@@ -127,7 +126,7 @@ type Hint struct {
 // Usable reports whether the classifier left the hint in the running.
 func (h Hint) Usable() bool {
 	switch h.Lost {
-	case "", LostEarlier, LostOverBound, LostNoTimeBase:
+	case "", LostEarlier, LostOverBound:
 		return true
 	}
 	return false

@@ -64,13 +64,9 @@ func (o *observation) wait(r *ReportResult) time.Duration {
 	if r.Until.After(o.d.now) {
 		return r.Until.Sub(o.d.now)
 	}
-	q := question{now: o.d.now}
-	for i := range o.Signal.Hints {
-		if h := &o.Signal.Hints[i]; h.Usable() {
-			if at, why := q.instant(h); why == "" {
-				return at.Sub(o.d.now)
-			}
-		}
+	q := question{signal: o.Signal, now: o.d.now}
+	for at := range q.instants() {
+		return at.Sub(o.d.now)
 	}
 	return 0
 }

@@ -174,7 +174,7 @@ func (c *Cell) Returns(now time.Time) (at time.Time, never bool) {
 	return at, false
 }
 
-// touched reports whether the cell holds anything that a later decision needs.
+// blockedAt reports whether anything blocks the cell at now.
 func (c *Cell) blockedAt(now time.Time) bool { return c.Status(now) != StatusAvailable }
 
 // cell returns the account's cell of a target, or nil.

@@ -3,6 +3,7 @@ package projection
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"iter"
 	"math"
 	"time"
 	_ "time/tzdata" // the providers' zones, on machines without a zone database
@@ -177,14 +178,26 @@ func (q *question) asked(h *events.Hint) float64 {
 
 // longestHint returns the longest usable delay.
 func (q *question) longestHint() (longest time.Duration) {
-	for i := range q.signal.Hints {
-		if h := &q.signal.Hints[i]; h.Usable() {
-			if t, why := q.instant(h); why == "" {
-				longest = max(longest, t.Sub(q.now))
+	for t := range q.instants() {
+		longest = max(longest, t.Sub(q.now))
+	}
+	return longest
+}
+
+// instants yields when the hints that could be a deadline say to come back, in the
+// provider's order of precedence.
+func (q *question) instants() iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		for i := range q.signal.Hints {
+			h := &q.signal.Hints[i]
+			if !h.Usable() {
+				continue
+			}
+			if t, why := q.instant(h); why == "" && !yield(t) {
+				return
 			}
 		}
 	}
-	return longest
 }
 
 // nextReset sets the deadline of a spent daily or monthly quota without a hint to

@@ -74,12 +74,9 @@ func (o *observation) poisonous(class events.Class, rule events.PoisonRule) bool
 
 // hinted reports whether the answer names a reset that could be a deadline.
 func (o *observation) hinted() bool {
-	q := question{now: o.d.now}
-	return slices.ContainsFunc(o.Signal.Hints, func(h events.Hint) bool {
-		if !h.Usable() {
-			return false
-		}
-		_, why := q.instant(&h)
-		return why == ""
-	})
+	q := question{signal: o.Signal, now: o.d.now}
+	for range q.instants() {
+		return true
+	}
+	return false
 }
