@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"math"
 	"net/http"
 	"runtime"
 	"testing"
@@ -25,19 +26,32 @@ func FuzzClassify(f *testing.F) {
 			Provider: provider, Status: status, Header: http.Header{name: {content}}, Body: body,
 			ObservedAt: time.Unix(observed%(1<<33), 0),
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
 		s := Classify(o)
-		runtime.ReadMemStats(&after)
-		if n, most := after.TotalAlloc-before.TotalAlloc, uint64(64*(len(body)+len(name)+len(content)+len(provider))+64<<10); n > most {
-			t.Errorf("classifying allocated %d bytes, at most %d", n, most)
-		}
+		checkMemory(t, o, uint64(64*(len(body)+len(name)+len(content)+len(provider))+64<<10))
 		checkBounds(t, s)
 		if diff := cmp.Diff(s, Classify(o)); diff != "" {
 			t.Errorf("the same answer means two things:\n%s", diff)
 		}
 		ResetAt(s, o.ObservedAt)
 	})
+}
+
+// checkMemory fails if classifying always allocates more than a bound. The counter is
+// the process's, and the race detector empties pools at random: of some rounds, the
+// least counts.
+func checkMemory(t *testing.T, o Observation, most uint64) {
+	t.Helper()
+	least := uint64(math.MaxUint64)
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		Classify(o)
+		runtime.ReadMemStats(&after)
+		if least = min(least, after.TotalAlloc-before.TotalAlloc); least <= most {
+			return
+		}
+	}
+	t.Errorf("classifying allocated %d bytes, at most %d", least, most)
 }
 
 // FuzzForms feeds bodies to the readers of the forms: the tree stays within its
