@@ -188,14 +188,15 @@ func (e *Engine) publish(now time.Time) {
 	old := e.view.Load()
 	changed := e.work.changed
 	state := e.work.Snapshot()
-	e.view.Store(&View{State: state, Index: old.Index.next(old.State, state, changed, now), ObserveOnly: old.ObserveOnly})
+	// The working state is the snapshot's equal, and has its deadlines in order.
+	e.view.Store(&View{State: state, Index: old.Index.next(old.State, e.work, changed, now), ObserveOnly: old.ObserveOnly})
 }
 
 // reindex publishes the accounts whose time has come, without waiting for the disk to
 // record that it has.
 func (e *Engine) reindex(now time.Time) {
 	old := e.view.Load()
-	e.view.Store(&View{State: old.State, Index: old.Index.next(old.State, old.State, nil, now), ObserveOnly: old.ObserveOnly})
+	e.view.Store(&View{State: old.State, Index: old.Index.next(old.State, e.work, nil, now), ObserveOnly: old.ObserveOnly})
 }
 
 // repeat answers a command that was executed before from its records.

@@ -129,7 +129,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 		return nil, err
 	}
 	state := e.work.Snapshot()
-	e.view.Store(&View{State: state, Index: newIndex(state, e.now().UTC()), ObserveOnly: o.ObserveOnly})
+	e.view.Store(&View{State: state, Index: newIndex(e.work, e.now().UTC()), ObserveOnly: o.ObserveOnly})
 	e.metrics = newMetrics(e)
 	if e.metered = o.Registerer; e.metered != nil {
 		if err := o.Registerer.Register(e.metrics); err != nil {

@@ -149,13 +149,9 @@ func (x *Index) next(was, is *State, changed []string, now time.Time) *Index {
 	}
 	u := indexUpdate{index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1}, state: is, now: now}
 	changed = slices.Clone(changed)
-	is.due.Ascend(deadline{at: x.from}, func(d deadline) bool {
-		if d.at.After(now) {
-			return false
-		}
-		changed = append(changed, d.account)
-		return true
-	})
+	for id := range is.dueBetween(x.from, now) {
+		changed = append(changed, id)
+	}
 	slices.Sort(changed)
 	var rebuild []string
 	for _, id := range slices.Compact(changed) {
@@ -182,10 +178,7 @@ func (u *indexUpdate) close() {
 	for _, provider := range u.state.groups.providers {
 		u.index.known = append(u.index.known, u.index.pools[provider])
 	}
-	u.state.due.Ascend(deadline{at: u.now.Add(1)}, func(d deadline) bool {
-		u.index.until = d.at
-		return false
-	})
+	u.index.until, _ = u.state.dueAfter(u.now)
 }
 
 // rebuild makes a provider's pool anew, after its members or their order changed.

@@ -118,6 +118,23 @@ func (s *State) NextDeadline() (time.Time, bool) {
 	return d.at, ok
 }
 
+// dueBetween yields the ids of accounts with a deadline in [from, to], at times more
+// than once.
+func (s *State) dueBetween(from, to time.Time) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		s.due.Ascend(deadline{at: from}, func(d deadline) bool { return !d.at.After(to) && yield(d.account) })
+	}
+}
+
+// dueAfter returns the earliest deadline after t; false if there is none.
+func (s *State) dueAfter(t time.Time) (at time.Time, ok bool) {
+	s.due.Ascend(deadline{at: t.Add(1)}, func(d deadline) bool {
+		at, ok = d.at, true
+		return false
+	})
+	return at, ok
+}
+
 // put stores a changed account, or removes it when b is nil, and keeps what is
 // derived from it.
 func (s *State) put(id string, b *Account) {
