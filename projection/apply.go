@@ -141,6 +141,9 @@ func (s *State) applyLimit(r events.Record, e *events.LimitObserved) {
 			}
 		case events.EffectKept:
 			c.keep(mark)
+			if e.Probe && c.Cooling != nil {
+				c.Cooling.probed(r)
+			}
 		}
 		if e.Why == events.WhyFirstAuth {
 			c.Strikes = Strikes{Count: e.Step, Last: e.ObservedAt}
@@ -161,7 +164,10 @@ func (c *Cell) cool(r events.Record, e *events.LimitObserved) {
 		Class: e.Class, Source: e.Source, Clamped: e.Clamp != nil, Step: e.Step, Provider: e.Provider, Model: e.Model,
 	}
 	if old := c.Cooling; old != nil && e.Effect == events.EffectExtended {
-		k.StartedAt, k.Started = old.StartedAt, old.Started
+		k.StartedAt, k.Started, k.Probes, k.Probed = old.StartedAt, old.Started, old.Probes, old.Probed
+		if e.Probe {
+			k.probed(r)
+		}
 	}
 	c.Cooling = &k
 	switch {
@@ -197,6 +203,9 @@ func (c *Cell) endAutomatic(r events.Record) {
 
 func (s *State) applyRecovered(r events.Record, e *events.Recovered) {
 	s.change(r, e.Target, func(c *Cell) { c.endAutomatic(r) })
+	if e.Probe {
+		s.returned = s.returned.with(pool{e.Provider, e.Target}, Mark{r.Seq, r.At})
+	}
 }
 
 func (s *State) applyExpired(r events.Record, e *events.Expired) {

@@ -82,6 +82,10 @@ type Cooling struct {
 	Step      int
 	Provider  string
 	Model     string // the model whose answer set Until
+	// Probes counts the probes of this freeze that found the quota still spent, the
+	// last of them at Probed.
+	Probes int
+	Probed time.Time
 }
 
 // Held is an automatic block without a deadline, because a human must act.

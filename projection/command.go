@@ -16,8 +16,8 @@ type Command struct {
 	Do Intent
 }
 
-// Intent is the wish itself: [*Report], [*Suspend], [*Lift], [*Clear], [*Expire],
-// [*PutAccount], [*PatchAccount], [*RemoveAccount], [*DefineGroups] or
+// Intent is the wish itself: [*Report], [*Suspend], [*Lift], [*Clear], [*Recheck],
+// [*Expire], [*PutAccount], [*PatchAccount], [*RemoveAccount], [*DefineGroups] or
 // [*DefinePolicy].
 type Intent interface {
 	decide(d *decider) error
@@ -30,7 +30,7 @@ type Decision struct {
 	Unchanged string
 	// Report answers a report.
 	Report *ReportResult
-	// Cells are those a suspend, lift or clear is about, sorted by account, target.
+	// Cells are those a suspend, lift, clear or recheck is about, sorted by account, target.
 	Cells []events.Cell
 	// Usable counts, per group of the providers concerned, the usable accounts
 	// before and after.

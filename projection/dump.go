@@ -1,7 +1,11 @@
 package projection
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/wire"
@@ -13,13 +17,13 @@ const DumpFormat = 1
 // Dump returns the canonical bytes of a state: two states are equal if and only if
 // their dumps are. It is one value of package wire:
 //
-//	[format, log id, seq, hash, at, policy, groups, accounts, requests, keys, removed, suspects]
+//	[format, log id, seq, hash, at, policy, groups, accounts, requests, keys, removed, suspects, returned]
 //
-// with accounts sorted bytewise by id, cells by target, and remembered ids oldest
-// first.
+// with accounts sorted bytewise by id, cells by target, remembered ids oldest
+// first, and returned quotas by provider, then target.
 func (s *State) Dump() ([]byte, error) {
 	c := wire.NewEncoder(nil)
-	c.Array(12)
+	c.Array(13)
 	format := uint64(DumpFormat)
 	c.Uint64(&format)
 	c.String(&s.head.Log, events.MaxName)
@@ -54,7 +58,22 @@ func (s *State) Dump() ([]byte, error) {
 		})
 		c.Bool(&x.cleared)
 	})
+	s.returned.fields(c)
 	return c.Finish()
+}
+
+func (r returned) fields(c *wire.Codec) {
+	c.Len(len(r), maxReturned)
+	pools := slices.SortedFunc(maps.Keys(r), func(a, b pool) int {
+		return cmp.Or(strings.Compare(a.provider, b.provider), strings.Compare(a.target, b.target))
+	})
+	for _, p := range pools {
+		m := r[p]
+		c.Array(3)
+		c.String(&p.provider, events.MaxName)
+		c.String(&p.target, events.MaxTarget)
+		m.fields(c)
+	}
 }
 
 // Hash returns the SHA-256 of the canonical dump.
@@ -112,7 +131,7 @@ func (k *Cell) fields(c *wire.Codec) {
 }
 
 func coolingFields(c *wire.Codec, k *Cooling) {
-	c.Array(12)
+	c.Array(14)
 	c.Time(&k.Until)
 	c.Time(&k.Reset)
 	c.Time(&k.StartedAt)
@@ -125,6 +144,8 @@ func coolingFields(c *wire.Codec, k *Cooling) {
 	wire.Int(c, &k.Step)
 	c.String(&k.Provider, events.MaxName)
 	c.String(&k.Model, events.MaxID)
+	wire.Int(c, &k.Probes)
+	c.Time(&k.Probed)
 }
 
 func heldFields(c *wire.Codec, h *Held) {

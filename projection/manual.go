@@ -155,7 +155,7 @@ type verb struct {
 	models            bool // a group includes its model cells
 	does              func(*Cell, time.Time) bool
 	start, otherStart func(*Cell) time.Time
-	event             func(*Cell) events.Event
+	event             func(*Cell) events.Event // nil: it is so already
 }
 
 // suspendedSince is when an operator suspended the cell, which is suspended.
@@ -194,7 +194,9 @@ func (d *decider) end(filter Filter, v verb) error {
 			if !f.wants(c, v.start(c), d.now) {
 				continue
 			}
-			d.emit(a.ID, v.event(c))
+			if e := v.event(c); e != nil {
+				d.emit(a.ID, e)
+			}
 			d.out.Cells = append(d.out.Cells, cell)
 			accounts = append(accounts, a.ID)
 		}

@@ -38,6 +38,8 @@ type State struct {
 	suspects *recent[suspect]
 	// removed :: account id → its removal
 	removed *recent[Mark]
+	// returned says where probes found a quota back, which is news for its siblings.
+	returned returned
 	// changed lists the accounts changed since the last snapshot.
 	changed []string
 }

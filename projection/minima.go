@@ -1,0 +1,128 @@
+package projection
+
+import (
+	"math"
+	"time"
+)
+
+// Instant is a point of time in microseconds since 1970 UTC. Never is after all.
+type Instant int64
+
+// Never is the instant of what does not happen.
+const Never Instant = math.MaxInt64
+
+// instantOf returns the microsecond that a time lies in; Never for the zero Time.
+func instantOf(t time.Time) Instant {
+	if t.IsZero() {
+		return Never
+	}
+	return Instant(t.UnixMicro())
+}
+
+// Time returns the instant in UTC; the zero Time for Never.
+func (i Instant) Time() time.Time {
+	if i == Never {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(i)).UTC()
+}
+
+// minima keeps the earliest of one instant per position: for each run of 64
+// positions, and of those the earliest per block. Like a bitmap it shares its blocks
+// with older ones.
+type minima struct {
+	blocks []*minBlock
+	tops   []Instant // of each block
+}
+
+type minBlock struct {
+	owner uint64 // the epoch that made this copy
+	at    [blockWords]Instant
+}
+
+// newMinima returns minima of n positions, none of which has an instant.
+func newMinima(n int, epoch uint64) minima {
+	const run = 64 * blockWords
+	var m minima
+	for range (n + run - 1) / run {
+		b := &minBlock{owner: epoch}
+		for i := range b.at {
+			b.at[i] = Never
+		}
+		m.blocks = append(m.blocks, b)
+		m.tops = append(m.tops, Never)
+	}
+	return m
+}
+
+func (m *minima) copy() minima {
+	return minima{append([]*minBlock(nil), m.blocks...), append([]Instant(nil), m.tops...)}
+}
+
+// disown makes equal minima that share no block which the epoch may change in place.
+func (m *minima) disown(epoch uint64) minima {
+	c := m.copy()
+	for i, block := range c.blocks {
+		if block.owner == epoch {
+			c.blocks[i] = &minBlock{epoch, block.at}
+		}
+	}
+	return c
+}
+
+// earliest returns the earliest instant of all.
+func (m *minima) earliest() Instant {
+	first := Never
+	for _, t := range m.tops {
+		first = min(first, t)
+	}
+	return first
+}
+
+// word returns the earliest instant of the 64 positions from 64*w on.
+func (m *minima) word(w int) Instant { return m.blocks[w/blockWords].at[w%blockWords] }
+
+// change notes that the instant of a position was one and is another. The minima
+// must be the epoch's own copy. Only when the earliest of its run goes, all of the run
+// are asked again.
+func (m *minima) change(i int, was, is Instant, epoch uint64, rest func(word int) Instant) {
+	w := i / 64
+	old := m.word(w)
+	first := min(old, is)
+	if was == old && is > was {
+		first = rest(w)
+	}
+	if first == old {
+		return
+	}
+	b := m.blocks[w/blockWords]
+	if b.owner != epoch {
+		b = &minBlock{epoch, b.at}
+		m.blocks[w/blockWords] = b
+	}
+	b.at[w%blockWords] = first
+	if top := &m.tops[w/blockWords]; first < *top {
+		*top = first
+	} else if old == *top {
+		*top = Never
+		for _, t := range b.at {
+			*top = min(*top, t)
+		}
+	}
+}
+
+// runs yields the words that hold an instant at or before a limit.
+func (m *minima) runs(limit Instant) func(yield func(word int) bool) {
+	return func(yield func(int) bool) {
+		for k, top := range m.tops {
+			if top > limit {
+				continue
+			}
+			for w, at := range m.blocks[k].at {
+				if at <= limit && !yield(k*blockWords+w) {
+					return
+				}
+			}
+		}
+	}
+}
