@@ -41,7 +41,19 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
 // run is the writer: the only goroutine that touches e.work and appends.
 func (e *Engine) run() {
-	defer e.end()
+	defer close(e.ended)
+	e.err = e.write()
+	if e.err != nil {
+		e.degrade()
+	}
+	e.refuse()
+	if e.err != nil {
+		e.linger()
+	}
+}
+
+// write takes commands until the engine is closed or an append fails.
+func (e *Engine) write() error {
 	timer := time.NewTimer(e.untilDue())
 	defer timer.Stop()
 	for {
@@ -55,20 +67,55 @@ func (e *Engine) run() {
 				batch = []*pending{e.expiry()}
 			}
 		case <-e.stop:
-			return
+			return nil
 		}
 		// Not only when idle: with commands coming all the time the timer never fires.
 		e.watchClock()
-		if e.err = e.commit(batch); e.err != nil {
-			return
+		if err := e.commit(batch); err != nil {
+			return err
 		}
 		timer.Reset(e.untilDue())
 	}
 }
 
-// end refuses what is left in the queue. The order matters: senders that come
+// degrade marks what is published as the last that is known to be on disk, and takes
+// its accounts for the working state: the one that failed may never have been.
+func (e *Engine) degrade() {
+	old := e.view.Load()
+	e.work = NewState()
+	e.work.head, e.work.groups, e.work.policy, e.work.returned = old.State.head, old.State.groups, old.State.policy, old.State.returned
+	for a := range old.State.Accounts("") {
+		e.work.put(a.ID, a)
+	}
+	e.show(View{State: old.State, Index: old.Index, ObserveOnly: old.ObserveOnly, Degraded: true}, gains{all: true})
+}
+
+// linger keeps the index right at each deadline for picks that go on, until the
+// engine is closed.
+func (e *Engine) linger() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			now := e.now().UTC()
+			if !e.view.Load().Index.Exact(now) {
+				e.reindex(now)
+			}
+			wait := maxIdle
+			if until := e.view.Load().Index.until; !until.IsZero() {
+				wait = min(until.Sub(now), maxIdle)
+			}
+			timer.Reset(wait)
+		case <-e.stop:
+			return
+		}
+	}
+}
+
+// refuse answers what is left in the queue. The order matters: senders that come
 // after dead is closed withdraw by themselves.
-func (e *Engine) end() {
+func (e *Engine) refuse() {
 	close(e.dead)
 	for {
 		select {
@@ -189,14 +236,22 @@ func (e *Engine) publish(now time.Time) {
 	changed := e.work.changed
 	state := e.work.Snapshot()
 	// The working state is the snapshot's equal, and has its deadlines in order.
-	e.view.Store(&View{State: state, Index: old.Index.next(old.State, e.work, changed, now), ObserveOnly: old.ObserveOnly})
+	index, gained := old.Index.next(old.State, e.work, changed, now)
+	e.show(View{State: state, Index: index, ObserveOnly: old.ObserveOnly}, gained)
 }
 
 // reindex publishes the accounts whose time has come, without waiting for the disk to
 // record that it has.
 func (e *Engine) reindex(now time.Time) {
 	old := e.view.Load()
-	e.view.Store(&View{State: old.State, Index: old.Index.next(old.State, e.work, nil, now), ObserveOnly: old.ObserveOnly})
+	index, gained := old.Index.next(old.State, e.work, nil, now)
+	e.show(View{State: old.State, Index: index, ObserveOnly: old.ObserveOnly, Degraded: old.Degraded}, gained)
+}
+
+// show makes a view the newest, and wakes those who wait for what it has to offer.
+func (e *Engine) show(v View, gained gains) {
+	e.view.Store(&v)
+	e.gates.open(gained)
 }
 
 // repeat answers a command that was executed before from its records.

@@ -66,6 +66,9 @@ type View struct {
 	Index *Index
 	// ObserveOnly: picks are not to be blocked.
 	ObserveOnly bool
+	// Degraded: the log cannot be written, so that newer limits and recoveries are
+	// missing.
+	Degraded bool
 }
 
 // Engine is the single writer of a log and the source of its published state. All
@@ -80,9 +83,11 @@ type Engine struct {
 	view  atomic.Pointer[View]
 	queue chan *pending
 	stop  chan struct{} // closed by Close
-	dead  chan struct{} // closed when the writer has ended
-	once  atomic.Bool   // stop is closed
-	err   error         // why the writer ended; read after dead
+	dead  chan struct{} // closed when no more commands are taken
+	ended chan struct{} // closed when the engine's goroutine has ended
+	gates gates
+	once  atomic.Bool // stop is closed
+	err   error       // why the writer ended; read after dead
 	jumps atomic.Pointer[ClockJump]
 
 	// The writer's own.
@@ -118,6 +123,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	e := &Engine{
 		log: log, logger: o.Logger, now: o.Now, work: o.State,
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), dead: make(chan struct{}),
+		ended: make(chan struct{}),
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -207,6 +213,12 @@ func (e *Engine) View() *View { return e.view.Load() }
 // State returns the newest published state: one atomic load.
 func (e *Engine) State() *State { return e.view.Load().State }
 
+// Wait returns a channel that is closed when, after this call, accounts of a canonical
+// provider may have become usable, or due for a probe. Call leave when done with it.
+func (e *Engine) Wait(provider string) (changed <-chan struct{}, leave func()) {
+	return e.gates.wait(provider)
+}
+
 // Now returns the engine's clock.
 func (e *Engine) Now() time.Time { return e.now() }
 
@@ -233,7 +245,7 @@ func (e *Engine) Close() error {
 	if e.once.CompareAndSwap(false, true) {
 		close(e.stop)
 	}
-	<-e.dead
+	<-e.ended
 	if e.metered != nil {
 		e.metered.Unregister(e.metrics) // another engine may follow on the same registry
 	}

@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -11,39 +10,35 @@ import (
 )
 
 // Index is the read side for picks: per provider, the configured accounts in the
-// order they are served, and per quota group a bitmap of those that are usable. It is
-// immutable; the next one shares all that did not change.
+// order they are served, and per quota group how each stands. It is immutable; the
+// next one shares all that did not change.
 //
-// The bits hold from one instant to the next deadline: [Index.Exact] tells. Outside
-// that time, for the moment until the next index is published, a reader judges the
+// It holds from one instant to the next deadline: [Index.Exact] tells. Outside that
+// time, for the moment until the next index is published, a reader judges the
 // accounts one by one, so that a pick is right at the instant of an expiry.
 type Index struct {
 	pools map[string]*Pool
 	known []*Pool // the pools of Groups.providers, for look-ups without a hash
 	epoch uint64  // rises with every index; marks what an update may still change
-	// The bits are those of from, and hold before until; a zero until is never.
+	// The lanes are those of from, and hold before until; a zero until is never.
 	from, until time.Time
 }
 
-// Pool is the configured accounts of one provider by descending priority, then id.
+// Pool is the configured accounts of one provider.
 type Pool struct {
+	*Roster
 	owner  uint64 // the epoch that made this copy
 	chunks []*chunk
-	tiers  []Tier
-	length int
-	// lanes :: Resolution.lane → who is usable for that group; lane 0 is for models
-	// without a group
+	// lanes :: Resolution.lane → how the accounts stand towards that group; lane 0 is
+	// for models without a group
 	lanes []*Lane
-	// models :: model target → who is usable for a model that is blocked on at least
-	// one account; other models follow their group's lane
+	// models :: model target → how they stand towards a model that is blocked on at
+	// least one account; other models follow their group's lane
 	models map[string]*Lane
 }
 
-// Tier is a run of accounts of one priority: positions Start to End-1 of a pool.
-type Tier struct{ Priority, Start, End int }
-
 // chunkSize is how many accounts are copied when one changes.
-const chunkSize = 256
+const chunkSize = 128
 
 type chunk struct {
 	owner    uint64
@@ -62,23 +57,17 @@ func (x *Index) PoolOf(r *Resolution) *Pool {
 	return x.pools[r.Provider]
 }
 
-// Exact reports whether the lanes tell who is usable at now.
+// Exact reports whether the lanes tell how the accounts stand at now.
 func (x *Index) Exact(now time.Time) bool {
 	return !now.Before(x.from) && (x.until.IsZero() || now.Before(x.until))
 }
 
-// Len returns the number of accounts.
-func (p *Pool) Len() int { return p.length }
-
 // At returns the account at a position.
 func (p *Pool) At(i int) *Account { return p.chunks[i/chunkSize].accounts[i%chunkSize] }
 
-// Tiers returns the priority tiers, the highest first.
-func (p *Pool) Tiers() []Tier { return p.tiers }
-
-// Lane returns who is usable for a resolution made by the groups of the same view,
-// or nil if no lane tells: an alias may put a blocked model into another group than
-// the model's own name does.
+// Lane returns the lane of a resolution made by the groups of the same view, or nil
+// if none tells: an alias may put a blocked model into another group than the
+// model's own name does.
 func (p *Pool) Lane(r *Resolution) *Lane {
 	if len(p.models) > 0 {
 		if l := p.models[r.ModelTarget]; l != nil && l.base == r.lane {
@@ -90,38 +79,11 @@ func (p *Pool) Lane(r *Resolution) *Lane {
 	return p.lanes[r.lane]
 }
 
-func (a *Account) before(b *Account) int {
-	return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.ID, b.ID))
-}
-
 func (a *Account) listed() bool { return a != nil && a.Spec.Origin == events.OriginConfigured }
-
-// find returns the position of an account by its order.
-func (p *Pool) find(a *Account) (int, bool) {
-	lo, hi := 0, p.length
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); p.At(mid).before(a) < 0 {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo, lo < p.length && p.At(lo).ID == a.ID
-}
-
-// After returns the position that follows an account in the order of the pool,
-// whether or not it is still there.
-func (p *Pool) After(a *Account) int {
-	i, ok := p.find(a)
-	if ok {
-		i++
-	}
-	return i
-}
 
 // newIndex builds the index of a state from nothing, as of now.
 func newIndex(s *State, now time.Time) *Index {
-	u := indexUpdate{index: &Index{pools: map[string]*Pool{}}, state: s, now: now}
+	u := indexUpdate{index: &Index{pools: map[string]*Pool{}}, is: judge{s, now}}
 	lists := map[string][]*Account{}
 	for a := range s.Accounts("") {
 		if a.listed() {
@@ -129,113 +91,81 @@ func newIndex(s *State, now time.Time) *Index {
 		}
 	}
 	for provider, list := range lists {
-		u.build(provider, list)
+		u.build(provider, list, nil)
 	}
 	u.close()
 	return u.index
+}
+
+// next returns the index after some accounts changed and some time passed, and the
+// providers of which something may have become usable.
+func (x *Index) next(was, is *State, changed []string, now time.Time) (*Index, gains) {
+	if was.groups != is.groups || was.policy != is.policy || now.Before(x.from) {
+		return newIndex(is, now), gains{all: true} // other lanes, or a clock that went back
+	}
+	u := indexUpdate{
+		index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1},
+		was:   judge{was, x.from}, is: judge{is, now},
+	}
+	changed = slices.AppendSeq(slices.Clone(changed), is.dueBetween(x.from, now))
+	slices.Sort(changed)
+	for _, id := range slices.Compact(changed) {
+		u.swap(was.Account(id), is.Account(id))
+	}
+	u.settle()
+	u.close()
+	return u.index, u.gains
 }
 
 // indexUpdate is an index being made, from nothing or from an older one.
 type indexUpdate struct {
-	index *Index
-	state *State
-	now   time.Time
+	index   *Index
+	was, is judge // how accounts stood in the older index, and how they stand
+	swaps   []swap
+	rebuild []string // the providers whose rosters change
+	gains   gains
 }
 
-// next returns the index after some accounts changed and some time passed.
-func (x *Index) next(was, is *State, changed []string, now time.Time) *Index {
-	if was.groups != is.groups || now.Before(x.from) {
-		return newIndex(is, now) // other lanes, or a clock that went back
+// swap is an account that changed in its place.
+type swap struct {
+	pool *Pool
+	at   int
+	a, b *Account
+}
+
+// gains names the providers that may have more to offer than before.
+type gains struct {
+	all       bool
+	providers []string
+}
+
+func (g *gains) has(provider string) bool { return g.all || slices.Contains(g.providers, provider) }
+
+func (g *gains) add(provider string) {
+	if !slices.Contains(g.providers, provider) {
+		g.providers = append(g.providers, provider)
 	}
-	u := indexUpdate{index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1}, state: is, now: now}
-	changed = slices.Clone(changed)
-	for id := range is.dueBetween(x.from, now) {
-		changed = append(changed, id)
+}
+
+// swap puts b where a was, both of one id. Where that changes the roster, the pool is
+// to be built anew.
+func (u *indexUpdate) swap(a, b *Account) {
+	if !a.listed() && !b.listed() {
+		if b != nil {
+			u.gains.add(b.Spec.Provider) // only picks that name it can tell
+		}
+		return
 	}
-	slices.Sort(changed)
-	var rebuild []string
-	for _, id := range slices.Compact(changed) {
-		a, b := was.Account(id), is.Account(id)
-		if !u.replace(a, b, x.from) {
-			for _, account := range []*Account{a, b} {
-				if account != nil {
-					rebuild = append(rebuild, account.Spec.Provider)
-				}
+	if !a.listed() || !b.listed() || a.Spec.Provider != b.Spec.Provider || a.Spec.Priority != b.Spec.Priority || a.weight() != b.weight() {
+		for _, account := range []*Account{a, b} {
+			if account.listed() {
+				u.rebuild = append(u.rebuild, account.Spec.Provider)
 			}
 		}
+		return
 	}
-	slices.Sort(rebuild)
-	for _, provider := range slices.Compact(rebuild) {
-		u.rebuild(provider)
-	}
-	u.close()
-	return u.index
-}
-
-// close notes the time that the bits hold.
-func (u *indexUpdate) close() {
-	u.index.from = u.now
-	for _, provider := range u.state.groups.providers {
-		u.index.known = append(u.index.known, u.index.pools[provider])
-	}
-	u.index.until, _ = u.state.dueAfter(u.now)
-}
-
-// rebuild makes a provider's pool anew, after its members or their order changed.
-func (u *indexUpdate) rebuild(provider string) {
-	delete(u.index.pools, provider)
-	var list []*Account
-	for a := range u.state.Accounts("") {
-		if a.listed() && a.Spec.Provider == provider {
-			list = append(list, a)
-		}
-	}
-	if len(list) > 0 {
-		u.build(provider, list)
-	}
-}
-
-func (u *indexUpdate) build(provider string, list []*Account) {
-	slices.SortFunc(list, (*Account).before)
-	p := &Pool{owner: u.index.epoch, length: len(list)}
-	for part := range slices.Chunk(list, chunkSize) {
-		c := &chunk{owner: u.index.epoch}
-		copy(c.accounts[:], part)
-		p.chunks = append(p.chunks, c)
-	}
-	for i, a := range list {
-		if n := len(p.tiers); n == 0 || p.tiers[n-1].Priority != a.Spec.Priority {
-			p.tiers = append(p.tiers, Tier{a.Spec.Priority, i, i})
-		}
-		p.tiers[len(p.tiers)-1].End = i + 1
-	}
-	for range 1 + len(u.state.groups.Of(provider)) {
-		p.lanes = append(p.lanes, newLane(len(list), u.index.epoch))
-	}
-	u.index.pools[provider] = p
-	for i, a := range list {
-		u.refresh(p, i, a)
-	}
-	for i, a := range list {
-		u.blockModels(p, i, a)
-	}
-}
-
-// replace puts b where a was, both of one id. It reports false if the order changes.
-// The time is that of the older index's bits.
-func (u *indexUpdate) replace(a, b *Account, then time.Time) bool {
-	if !a.listed() && !b.listed() {
-		return true
-	}
-	if !a.listed() || !b.listed() || a.Spec.Provider != b.Spec.Provider || a.Spec.Priority != b.Spec.Priority {
-		return false
-	}
-	p := u.own(u.index.pools[a.Spec.Provider])
-	u.index.pools[a.Spec.Provider] = p
-	i, ok := p.find(b)
-	if !ok {
-		return false // unreachable while the index follows the state
-	}
+	p := u.own(b.Spec.Provider)
+	i, _ := p.Find(b.ID)
 	if a != b {
 		c := p.chunks[i/chunkSize]
 		if c.owner != u.index.epoch {
@@ -244,67 +174,216 @@ func (u *indexUpdate) replace(a, b *Account, then time.Time) bool {
 		}
 		c.accounts[i%chunkSize] = b
 	}
-	u.refresh(p, i, b)
-	u.freeModels(p, a, then)
-	u.blockModels(p, i, b)
-	return true
+	u.swaps = append(u.swaps, swap{p, i, a, b})
 }
 
-// own returns the pool as a copy that this update may change.
-func (u *indexUpdate) own(p *Pool) *Pool {
+// own returns a provider's pool as a copy that this update may change.
+func (u *indexUpdate) own(provider string) *Pool {
+	p := u.index.pools[provider]
 	if p.owner == u.index.epoch {
 		return p
 	}
-	return &Pool{
-		owner: u.index.epoch, chunks: slices.Clone(p.chunks), tiers: p.tiers, length: p.length,
+	p = &Pool{
+		Roster: p.Roster, owner: u.index.epoch, chunks: slices.Clone(p.chunks),
 		lanes: slices.Clone(p.lanes), models: maps.Clone(p.models),
+	}
+	u.index.pools[provider] = p
+	return p
+}
+
+// settle brings the lanes up to the accounts, all of which are in their places.
+func (u *indexUpdate) settle() {
+	for provider := range u.returnedOf() {
+		u.rebuild = append(u.rebuild, provider) // its accounts are due for probes at once
+	}
+	slices.Sort(u.rebuild)
+	u.rebuild = slices.Compact(u.rebuild)
+	for _, provider := range u.rebuild {
+		u.renew(provider)
+		u.gains.add(provider)
+	}
+	for _, s := range u.swaps {
+		if _, found := slices.BinarySearch(u.rebuild, s.b.Spec.Provider); !found {
+			placing{u, s.pool, s.at}.move(s.a, s.b)
+		}
 	}
 }
 
-// refresh sets the bits of the account at a position, in every lane.
-func (u *indexUpdate) refresh(p *Pool, i int, a *Account) {
-	all := !a.Spec.Disabled && !a.blocks(events.TargetAll, u.now)
-	p.lanes[0] = p.lanes[0].set(i, all, u.index.epoch)
-	for k, g := range u.state.groups.Of(a.Spec.Provider) {
-		p.lanes[k+1] = p.lanes[k+1].set(i, all && !a.blocks(g.ID, u.now), u.index.epoch)
+// returnedOf yields the providers of which a probe has found a quota back.
+func (u *indexUpdate) returnedOf() func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		if len(u.is.state.returned) == 0 {
+			return
+		}
+		for p, m := range u.is.state.returned {
+			if m.Seq > u.was.state.head.Seq && u.index.pools[p.provider] != nil && !yield(p.provider) {
+				return
+			}
+		}
 	}
-	for target, l := range p.models {
-		p.models[target] = l.set(i, p.lanes[l.base].has(i) && !a.blocks(target, u.now), u.index.epoch)
+}
+
+// close notes the time that the index holds.
+func (u *indexUpdate) close() {
+	u.index.from = u.is.now
+	for _, provider := range u.is.state.groups.providers {
+		u.index.known = append(u.index.known, u.index.pools[provider])
+	}
+	u.index.until, _ = u.is.state.dueAfter(u.is.now)
+}
+
+// renew makes a provider's pool anew, after its members or their order changed.
+func (u *indexUpdate) renew(provider string) {
+	old := u.index.pools[provider]
+	delete(u.index.pools, provider)
+	var list []*Account
+	for a := range u.is.state.Accounts("") {
+		if a.listed() && a.Spec.Provider == provider {
+			list = append(list, a)
+		}
+	}
+	if len(list) > 0 {
+		u.build(provider, list, old)
+	}
+}
+
+// build makes a provider's pool from nothing but the roster of an older one, if that
+// has the same accounts.
+func (u *indexUpdate) build(provider string, list []*Account, old *Pool) {
+	slices.SortFunc(list, (*Account).before)
+	p := &Pool{owner: u.index.epoch}
+	if old != nil && old.holds(list) {
+		p.Roster = old.Roster
+	} else {
+		p.Roster = newRoster(list)
+	}
+	for part := range slices.Chunk(list, chunkSize) {
+		c := &chunk{owner: u.index.epoch}
+		copy(c.accounts[:], part)
+		p.chunks = append(p.chunks, c)
+	}
+	p.lanes = append(p.lanes, newLane(kind{probe: u.is.state.probeRule(provider, "")}, p.Roster, u.index.epoch))
+	for _, g := range u.is.state.groups.Of(provider) {
+		k := kind{group: g.ID, probe: u.is.state.probeRule(provider, g.ID)}
+		p.lanes = append(p.lanes, newLane(k, p.Roster, u.index.epoch))
+	}
+	u.index.pools[provider] = p
+	for i, a := range list {
+		placing{u, p, i}.move(nil, a)
+	}
+}
+
+// holds reports whether the accounts are those of the pool, in the same order.
+func (p *Pool) holds(list []*Account) bool {
+	if p.Len() != len(list) {
+		return false
+	}
+	for i, b := range list {
+		if a := p.At(i); a.ID != b.ID || a.Spec.Priority != b.Spec.Priority || a.weight() != b.weight() {
+			return false
+		}
+	}
+	return true
+}
+
+// placing is one account of a pool being judged anew.
+type placing struct {
+	*indexUpdate
+	pool *Pool
+	at   int
+}
+
+// move brings all lanes from what a was to what b is; a is nil where nobody was.
+func (x placing) move(a, b *Account) {
+	for k, l := range x.pool.lanes {
+		x.pool.lanes[k] = x.place(l, x.before(a, &l.kind), x.is.stand(b, &l.kind))
+	}
+	for target, l := range x.pool.models {
+		x.pool.models[target] = x.place(l, x.before(a, &l.kind), x.is.stand(b, &l.kind))
+	}
+	if a != nil {
+		x.freeModels(a)
+	}
+	x.blockModels(b)
+}
+
+// before is how an account stood in the older index.
+func (x placing) before(a *Account, k *kind) Standing {
+	if a == nil {
+		return absent
+	}
+	return x.was.stand(a, k)
+}
+
+// place notes in a lane how the account stood and stands.
+func (x placing) place(l *Lane, was, is Standing) *Lane {
+	if was == is {
+		return l
+	}
+	epoch := x.index.epoch
+	l = l.own(epoch)
+	l.counts.add(was.Status, -1)
+	l.counts.add(is.Status, 1)
+	usable := is.Status == StatusAvailable
+	if usable != (was.Status == StatusAvailable) {
+		l.usable.set(x.at, usable, epoch)
+		if w := x.pool.wheel; w != nil {
+			for _, slot := range w.list[w.first[x.at]:w.first[x.at+1]] {
+				l.slots.set(int(slot), usable, epoch)
+			}
+		}
+	}
+	l.ends.change(change{x.at, was.End, is.End, epoch}, x.rest(l, func(s Standing) Instant { return s.End }))
+	l.empty.change(change{x.at, was.Empty, is.Empty, epoch}, x.rest(l, func(s Standing) Instant { return s.Empty }))
+	l.background.change(change{x.at, was.Background, is.Background, epoch}, x.rest(l, func(s Standing) Instant { return s.Background }))
+	first := firsts{l.ends.earliest(), l.empty.earliest(), l.background.earliest()}
+	if usable || first.empty < l.first.empty || first.background < l.first.background {
+		x.gains.add(x.pool.At(x.at).Spec.Provider)
+	}
+	l.first = first
+	return l
+}
+
+// rest returns the earliest instant of a run of positions, judged anew.
+func (x placing) rest(l *Lane, of func(Standing) Instant) func(word int) Instant {
+	return func(word int) Instant {
+		first := Never
+		for i := word * 64; i < min((word+1)*64, x.pool.Len()); i++ {
+			first = min(first, of(x.is.stand(x.pool.At(i), &l.kind)))
+		}
+		return first
 	}
 }
 
 // freeModels forgets the models that the account blocked when it was judged last; a
 // model that no account blocks loses its lane.
-func (u *indexUpdate) freeModels(p *Pool, a *Account, then time.Time) {
-	for target := range a.liveModels(then) {
+func (x placing) freeModels(a *Account) {
+	p := x.pool
+	for target := range a.liveModels(x.was.now) {
 		if l := p.models[target]; l != nil && l.blocked == 1 {
 			delete(p.models, target)
 		} else if l != nil {
-			p.models[target] = l.count(-1, u.index.epoch)
+			p.models[target] = l.count(-1, x.index.epoch)
 		}
 	}
 }
 
-// blockModels gives each model that the account at a position blocks now a lane of
-// its own, with that account out of it.
-func (u *indexUpdate) blockModels(p *Pool, i int, b *Account) {
-	for target := range b.liveModels(u.now) {
+// blockModels gives each model that the account blocks now a lane of its own.
+func (x placing) blockModels(b *Account) {
+	p := x.pool
+	for target := range b.liveModels(x.is.now) {
 		l := p.models[target]
 		if l == nil {
-			base := u.state.groups.Resolve(b.Spec.Provider, target[len(events.ModelTarget):]).lane
-			l = p.lanes[base].fork(base, u.index.epoch)
+			base := x.is.state.groups.Resolve(b.Spec.Provider, target[len(events.ModelTarget):]).lane
+			group := p.lanes[base]
+			l = group.fork(base, target, x.index.epoch)
+			l = x.place(l, x.is.stand(b, &group.kind), x.is.stand(b, &l.kind))
 		}
 		if p.models == nil {
 			p.models = map[string]*Lane{}
 		}
-		p.models[target] = l.count(1, u.index.epoch).set(i, false, u.index.epoch)
+		p.models[target] = l.count(1, x.index.epoch)
 	}
-}
-
-// blocks reports whether the account's cell of a target is blocked at now.
-func (a *Account) blocks(target string, now time.Time) bool {
-	c := a.cell(target)
-	return c != nil && c.blockedAt(now)
 }
 
 // liveModels yields the model targets that are blocked at now.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -13,17 +14,25 @@ import (
 func TestRule03IndexFollowsAccounts(t *testing.T) {
 	r := seeded()
 	s := NewState()
+	s.policy = &Policy{Policy: events.Policy{Default: defaultRules()}}
 	seq := events.Seq(0)
+	cell := func() Cell {
+		c := Cell{Target: "*", LastSeq: seq}
+		if r.IntN(3) > 0 {
+			c.Cooling = &Cooling{StartedAt: noon(), Until: noon().Add(time.Duration(r.IntN(40)) * time.Hour), Probes: r.IntN(3), Probed: noon()}
+		}
+		return c
+	}
 	put := func(id string, spec events.AccountSpec) {
 		seq++
-		s.put(id, &Account{ID: id, Spec: spec, AddedSeq: seq, Cells: []Cell{{Target: "*", LastSeq: seq}}})
+		s.put(id, &Account{ID: id, Spec: spec, AddedSeq: seq, Cells: []Cell{cell()}})
 	}
 	spec := func() events.AccountSpec {
 		origin := events.OriginConfigured
 		if r.IntN(10) == 0 {
 			origin = events.OriginObserved
 		}
-		return events.AccountSpec{Provider: []string{"p", "q"}[r.IntN(2)], Priority: r.IntN(3), Origin: origin}
+		return events.AccountSpec{Provider: []string{"p", "q"}[r.IntN(2)], Priority: r.IntN(3), Weight: 1 + r.IntN(16), Origin: origin}
 	}
 	for i := range 1000 {
 		put(fmt.Sprintf("a%04d", i), spec())
@@ -35,6 +44,7 @@ func TestRule03IndexFollowsAccounts(t *testing.T) {
 		want  [][]*Account
 	}
 	var older []kept
+	at := noon()
 	for range 200 {
 		for range 1 + r.IntN(5) {
 			id := fmt.Sprintf("a%04d", r.IntN(1100))
@@ -49,9 +59,10 @@ func TestRule03IndexFollowsAccounts(t *testing.T) {
 		}
 		changed := slices.Clone(s.changed)
 		now := s.Snapshot()
-		index = index.next(last, now, changed, noon())
+		at = at.Add(time.Duration(r.IntN(30)) * time.Minute)
+		index, _ = index.next(last, now, changed, at)
 		last = now
-		sameIndex(t, index, newIndex(now, noon()))
+		sameIndex(t, index, newIndex(now, at))
 		k := kept{index: index}
 		for _, chunk := range index.Pool("p").chunks {
 			k.want = append(k.want, slices.Clone(chunk.accounts[:]))

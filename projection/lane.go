@@ -1,69 +1,80 @@
 package projection
 
-import "math/bits"
+import "time"
 
-// Lane is a bitmap over the positions of a pool: a set bit is a usable account. It
-// has two levels, so that the next usable account is found as fast in a pool of
-// 100 000 with a handful left as in one of ten: a summary has a bit for each word
-// that is not empty.
+// Lane says, for the requests that the same cells block, how each account of a pool
+// stands: which can serve, how many cannot and why, when the first comes back, and
+// when a probe is due. It is immutable like the index it belongs to.
 type Lane struct {
-	owner   uint64 // the epoch that made this copy
-	blocks  []*laneBlock
-	summary []uint64
+	owner  uint64 // the epoch that made this copy
+	kind   kind
+	length int
+	// usable are the positions of the accounts that can serve, slots the same by the
+	// slots of the roster's wheel, if it has one.
+	usable, slots bitmap
+	counts        Counts
+	ends          minima
+	// probes are those that are due while nobody and while somebody can serve.
+	empty, background minima
+	first             firsts
 	// Of a model's own lane: the lane of its group, and how many accounts block it.
 	base, blocked int
 }
 
-// laneWords is how many words are copied when a bit changes.
-const laneWords = 32
+// firsts are the earliest instants of a lane.
+type firsts struct{ end, empty, background Instant }
 
-type laneBlock struct {
-	owner uint64
-	words [laneWords]uint64
-}
-
-// newLane returns a lane of n positions, all clear.
-func newLane(n int, epoch uint64) *Lane {
-	words := (n + 63) / 64
-	l := &Lane{owner: epoch, summary: make([]uint64, (words+63)/64)}
-	for range (words + laneWords - 1) / laneWords {
-		l.blocks = append(l.blocks, &laneBlock{owner: epoch})
+// newLane returns a lane of a pool in which nobody stands yet.
+func newLane(k kind, r *Roster, epoch uint64) *Lane {
+	n := r.Len()
+	l := &Lane{
+		owner: epoch, kind: k, length: n, usable: newBitmap(n, epoch), ends: newMinima(n, epoch),
+		empty: newMinima(n, epoch), background: newMinima(n, epoch), first: firsts{Never, Never, Never},
+	}
+	if r.wheel != nil {
+		l.slots = newBitmap(len(r.wheel.at), epoch)
 	}
 	return l
 }
 
-func (l *Lane) word(w int) uint64 { return l.blocks[w/laneWords].words[w%laneWords] }
+// Next returns the first usable position in [from, to), or -1.
+func (l *Lane) Next(from, to int) int { return l.usable.next(from, to) }
 
-func (l *Lane) has(i int) bool { return l.word(i/64)&(1<<(i%64)) != 0 }
+// NextSlot returns the first slot in [from, to) that serves a usable account, or -1.
+func (l *Lane) NextSlot(from, to int) int { return l.slots.next(from, to) }
 
-// Next returns the first set position in [from, to), or -1.
-func (l *Lane) Next(from, to int) int {
-	if from >= to {
-		return -1
+// Usable reports whether the account at a position can serve.
+func (l *Lane) Usable(i int) bool { return l.usable.has(i) }
+
+// Counts returns how many accounts stand how.
+func (l *Lane) Counts() Counts { return l.counts }
+
+// FirstEnd is when the first account comes back by itself.
+func (l *Lane) FirstEnd() Instant { return l.first.end }
+
+// ProbeDue is when the next probe is due, if nobody can serve, or if somebody can.
+func (l *Lane) ProbeDue(nobody bool) Instant {
+	if nobody {
+		return l.first.empty
 	}
-	w := from / 64
-	if word := l.word(w) &^ (1<<(from%64) - 1); word != 0 {
-		if i := w*64 + bits.TrailingZeros64(word); i < to {
-			return i
-		}
-		return -1
+	return l.first.background
+}
+
+// Due yields the positions among which are all that are due for a probe at now.
+func (l *Lane) Due(nobody bool, now time.Time) func(yield func(int) bool) {
+	m := &l.background
+	if nobody {
+		m = &l.empty
 	}
-	w++
-	for s := w / 64; s < len(l.summary); s++ {
-		sum := l.summary[s]
-		if s == w/64 {
-			sum &^= 1<<(w%64) - 1
+	return func(yield func(int) bool) {
+		for w := range m.runs(instantOf(now)) {
+			for i := w * 64; i < min((w+1)*64, l.length); i++ {
+				if !yield(i) {
+					return
+				}
+			}
 		}
-		if sum == 0 {
-			continue
-		}
-		w = s*64 + bits.TrailingZeros64(sum)
-		if i := w*64 + bits.TrailingZeros64(l.word(w)); i < to {
-			return i
-		}
-		return -1
 	}
-	return -1
 }
 
 // own returns the lane as a copy that the epoch's update may change.
@@ -73,44 +84,18 @@ func (l *Lane) own(epoch uint64) *Lane {
 	}
 	c := *l
 	c.owner = epoch
-	c.blocks = append([]*laneBlock(nil), l.blocks...)
-	c.summary = append([]uint64(nil), l.summary...)
+	c.usable, c.slots = l.usable.copy(), l.slots.copy()
+	c.ends, c.empty, c.background = l.ends.copy(), l.empty.copy(), l.background.copy()
 	return &c
 }
 
-// set returns the lane with one bit as given: itself if it is so already.
-func (l *Lane) set(i int, on bool, epoch uint64) *Lane {
-	if l.has(i) == on {
-		return l
-	}
-	l = l.own(epoch)
-	w := i / 64
-	b := l.blocks[w/laneWords]
-	if b.owner != epoch {
-		b = &laneBlock{epoch, b.words}
-		l.blocks[w/laneWords] = b
-	}
-	b.words[w%laneWords] ^= 1 << (i % 64)
-	if b.words[w%laneWords] != 0 {
-		l.summary[w/64] |= 1 << (w % 64)
-	} else {
-		l.summary[w/64] &^= 1 << (w % 64)
-	}
-	return l
-}
-
-// fork returns a lane that begins as a copy of l, which has the number base.
-func (l *Lane) fork(base int, epoch uint64) *Lane {
+// fork returns a lane for a model of its own that begins as a copy of its group's,
+// which has the number base.
+func (l *Lane) fork(base int, model string, epoch uint64) *Lane {
 	c := *l
-	c.owner, c.base, c.blocked = epoch, base, 0
-	c.blocks = append([]*laneBlock(nil), l.blocks...)
-	c.summary = append([]uint64(nil), l.summary...)
-	// Blocks that this update may change in place must not be shared by two lanes.
-	for i, b := range c.blocks {
-		if b.owner == epoch {
-			c.blocks[i] = &laneBlock{epoch, b.words}
-		}
-	}
+	c.owner, c.base, c.blocked, c.kind.model = epoch, base, 0, model
+	c.usable, c.slots = l.usable.disown(epoch), l.slots.disown(epoch)
+	c.ends, c.empty, c.background = l.ends.disown(epoch), l.empty.disown(epoch), l.background.disown(epoch)
 	return &c
 }
 

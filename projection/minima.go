@@ -82,22 +82,29 @@ func (m *minima) earliest() Instant {
 // word returns the earliest instant of the 64 positions from 64*w on.
 func (m *minima) word(w int) Instant { return m.blocks[w/blockWords].at[w%blockWords] }
 
+// change is the instant of a position before and after.
+type change struct {
+	at      int
+	was, is Instant
+	epoch   uint64
+}
+
 // change notes that the instant of a position was one and is another. The minima
 // must be the epoch's own copy. Only when the earliest of its run goes, all of the run
-// are asked again.
-func (m *minima) change(i int, was, is Instant, epoch uint64, rest func(word int) Instant) {
-	w := i / 64
+// are asked again: rest returns the earliest of a run.
+func (m *minima) change(c change, rest func(word int) Instant) {
+	w := c.at / 64
 	old := m.word(w)
-	first := min(old, is)
-	if was == old && is > was {
+	first := min(old, c.is)
+	if c.was == old && c.is > c.was {
 		first = rest(w)
 	}
 	if first == old {
 		return
 	}
 	b := m.blocks[w/blockWords]
-	if b.owner != epoch {
-		b = &minBlock{epoch, b.at}
+	if b.owner != c.epoch {
+		b = &minBlock{c.epoch, b.at}
 		m.blocks[w/blockWords] = b
 	}
 	b.at[w%blockWords] = first

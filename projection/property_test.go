@@ -35,7 +35,7 @@ func (d *drawn) target() string {
 
 func (d *drawn) intent(head events.Seq) Intent {
 	f := Filter{Account: pick(d, "filter", "", d.account()), Target: d.target(), Class: pick(d, "class", "", "", events.ClassQuotaExhausted)}
-	switch pick(d, "intent", "report", "report", "report", "report", "suspend", "lift", "clear", "account", "groups", "policy", "expire") {
+	switch pick(d, "intent", "report", "report", "report", "report", "suspend", "lift", "clear", "recheck", "account", "groups", "policy", "expire") {
 	case "report":
 		return d.report(head)
 	case "suspend":
@@ -47,6 +47,8 @@ func (d *drawn) intent(head events.Seq) Intent {
 		return &Lift{Filter: f, Reason: "x"}
 	case "clear":
 		return &Clear{Filter: f}
+	case "recheck":
+		return &Recheck{Filter: f, Reason: "x"}
 	case "account":
 		return d.pool()
 	case "groups":
@@ -87,6 +89,7 @@ func (d *drawn) report(head events.Seq) *Report {
 		RequestID: pick(d, "request", "", "", "r1", "r2", "r3"),
 		Lease:     events.Seq(pick(d, "lease", 0, 0, uint64(head), uint64(head)/2)),
 	}
+	r.Probe = pick(d, "probe", false, false, true)
 	if pick(d, "dated", true, true, false) {
 		r.StartedAt = d.now.Add(-pick(d, "ago", 0, time.Second, time.Minute, time.Hour, -time.Hour))
 	}
@@ -153,7 +156,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			}
 			changed := slices.Clone(l.s.changed)
 			s := l.s.Snapshot()
-			index = index.next(last, s, changed, d.now)
+			index, _ = index.next(last, s, changed, d.now)
 			last = s
 		}
 		step(command(&DefineGroups{}))
@@ -357,15 +360,25 @@ func sameIndex(t failer, got, want *Index) {
 // sameLane compares two lanes of n positions, and what Next finds with what is set.
 func sameLane(t failer, got, want *Lane, n int) {
 	t.Helper()
-	if got.base != want.base || got.blocked != want.blocked || !slices.Equal(got.summary, want.summary) {
+	if got.base != want.base || got.blocked != want.blocked || !slices.Equal(got.usable.summary, want.usable.summary) || got.counts != want.counts || got.first != want.first || got.kind.group != want.kind.group || got.kind.model != want.kind.model {
 		t.Fatalf("lane %+v, want %+v", got, want)
+	}
+	for name, m := range map[string][2]*minima{
+		"ends": {&got.ends, &want.ends}, "empty": {&got.empty, &want.empty}, "background": {&got.background, &want.background},
+	} {
+		if !slices.Equal(m[0].tops, m[1].tops) || !slices.EqualFunc(m[0].blocks, m[1].blocks, func(a, b *minBlock) bool { return a.at == b.at }) {
+			t.Fatalf("%s of %s%s: %v, want %v", name, want.kind.group, want.kind.model, m[0].tops, m[1].tops)
+		}
+	}
+	if !slices.EqualFunc(got.slots.blocks, want.slots.blocks, func(a, b *bitBlock) bool { return a.words == b.words }) {
+		t.Fatalf("the slots differ")
 	}
 	next := -1
 	for i := n - 1; i >= 0; i-- {
-		if got.has(i) != want.has(i) {
-			t.Fatalf("position %d is %v, want %v", i, got.has(i), want.has(i))
+		if got.Usable(i) != want.Usable(i) {
+			t.Fatalf("position %d is %v, want %v", i, got.Usable(i), want.Usable(i))
 		}
-		if want.has(i) {
+		if want.Usable(i) {
 			next = i
 		}
 		if found := got.Next(i, n); found != next {
