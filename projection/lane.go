@@ -43,6 +43,10 @@ func (l *Lane) Next(from, to int) int { return l.usable.next(from, to) }
 // NextSlot returns the first slot in [from, to) that serves a usable account, or -1.
 func (l *Lane) NextSlot(from, to int) int { return l.slots.next(from, to) }
 
+// Word returns which of the positions from 64*w on can serve, the first in the lowest
+// bit.
+func (l *Lane) Word(w int) uint64 { return l.usable.word(w) }
+
 // Usable reports whether the account at a position can serve.
 func (l *Lane) Usable(i int) bool { return l.usable.has(i) }
 
@@ -67,7 +71,7 @@ func (l *Lane) Due(nobody bool, now time.Time) func(yield func(int) bool) {
 		m = &l.empty
 	}
 	return func(yield func(int) bool) {
-		for w := range m.runs(instantOf(now)) {
+		for w := range m.runs(InstantOf(now)) {
 			for i := w * 64; i < min((w+1)*64, l.length); i++ {
 				if !yield(i) {
 					return

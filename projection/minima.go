@@ -5,18 +5,26 @@ import (
 	"time"
 )
 
-// Instant is a point of time in microseconds since 1970 UTC. Never is after all.
+// Instant is a point of time in nanoseconds since 1970 UTC, from 1678 to 2262. Never
+// is after all.
 type Instant int64
 
 // Never is the instant of what does not happen.
 const Never Instant = math.MaxInt64
 
-// instantOf returns the microsecond that a time lies in; Never for the zero Time.
-func instantOf(t time.Time) Instant {
-	if t.IsZero() {
+// lastInstant stands for all that is later.
+var lastInstant = time.Unix(0, math.MaxInt64-1).UTC()
+
+// InstantOf returns the instant of a time; Never for the zero Time.
+func InstantOf(t time.Time) Instant {
+	switch {
+	case t.IsZero():
 		return Never
+	case t.After(lastInstant):
+		return Never - 1
+	default:
+		return Instant(t.UnixNano())
 	}
-	return Instant(t.UnixMicro())
 }
 
 // Time returns the instant in UTC; the zero Time for Never.
@@ -24,7 +32,7 @@ func (i Instant) Time() time.Time {
 	if i == Never {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(i)).UTC()
+	return time.Unix(0, int64(i)).UTC()
 }
 
 // minima keeps the earliest of one instant per position: for each run of 64

@@ -20,6 +20,9 @@ func noPolicy() *Policy { return &Policy{} }
 // Rules returns the rules for a canonical provider and a group id, the most
 // specific override first.
 func (p *Policy) Rules(provider, group string) *events.Rules {
+	if len(p.Overrides) == 0 {
+		return &p.Default
+	}
 	for _, match := range [...]string{provider + "/" + group, provider} {
 		i, ok := slices.BinarySearchFunc(p.Overrides, match, func(o events.Override, m string) int {
 			return strings.Compare(o.Match, m)

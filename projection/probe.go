@@ -56,25 +56,25 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 		from = k.Probed
 	}
 	if rule.Mode != ProbeOff {
-		empty = instantOf(from.Add(doubled(rule.EmptyFirst, rule.EmptyCap, k.Probes)))
+		empty = InstantOf(from.Add(doubled(rule.EmptyFirst, rule.EmptyCap, k.Probes)))
 	}
 	if rule.Mode == ProbeAlways && k.Until.Sub(k.StartedAt) > rule.OnlyLongerThan {
-		background = instantOf(from.Add(doubled(rule.BackgroundFirst, rule.BackgroundCap, k.Probes)))
+		background = InstantOf(from.Add(doubled(rule.BackgroundFirst, rule.BackgroundCap, k.Probes)))
 	}
 	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Last.Seq {
 		if rule.Mode != ProbeOff {
-			empty = min(empty, instantOf(m.At))
+			empty = min(empty, InstantOf(m.At))
 		}
 		if rule.Mode == ProbeAlways {
-			background = min(background, instantOf(m.At))
+			background = min(background, InstantOf(m.At))
 		}
 	}
 	if c.Recheck.Seq > k.Last.Seq { // an operator asked, whatever the mode
-		at := instantOf(c.Recheck.At)
+		at := InstantOf(c.Recheck.At)
 		empty, background = min(empty, at), min(background, at)
 	}
 	// Once the cooldown is over the cell stands in no probe's way.
-	return min(empty, instantOf(k.Until)), min(background, instantOf(k.Until))
+	return min(empty, InstantOf(k.Until)), min(background, InstantOf(k.Until))
 }
 
 // doubled is a first delay doubled n times, at most a cap.

@@ -81,16 +81,15 @@ func newWheel(accounts []*Account, r *Roster) *wheel {
 	for k := range r.tiers {
 		t := &r.tiers[k]
 		t.FirstSlot = len(w.at)
-		var slots []slot
+		var list []slot
 		for i := t.Start; i < t.End; i++ {
-			gap := math.MaxUint64 / uint64(accounts[i].weight())
-			begin := r.hashes[i] % gap
+			begin, gap := slots64(r.hashes[i], accounts[i].weight())
 			for n := range accounts[i].weight() {
-				slots = append(slots, slot{begin + uint64(n)*gap, int32(i)})
+				list = append(list, slot{begin + uint64(n)*gap, int32(i)})
 			}
 		}
-		slices.SortFunc(slots, func(a, b slot) int { return cmp.Or(cmp.Compare(a.turn, b.turn), cmp.Compare(a.at, b.at)) })
-		for _, s := range slots {
+		slices.SortFunc(list, func(a, b slot) int { return cmp.Or(cmp.Compare(a.turn, b.turn), cmp.Compare(a.at, b.at)) })
+		for _, s := range list {
 			w.list[filled[s.at]] = int32(len(w.at))
 			filled[s.at]++
 			w.at = append(w.at, s.at)
@@ -100,11 +99,33 @@ func newWheel(accounts []*Account, r *Roster) *wheel {
 	return w
 }
 
+// slots64 returns where in a turn of 2^64 the first slot of an account lies, and how
+// far its slots are apart.
+func slots64(hash uint64, weight int) (begin, gap uint64) {
+	gap = math.MaxUint64 / uint64(weight)
+	return hash % gap, gap
+}
+
+// SlotAfter returns how far the account's next slot lies after a point of the turn,
+// from 1 to 2^64, which is 0.
+func (a *Account) SlotAfter(point uint64) uint64 {
+	begin, gap := slots64(Hash64(a.ID), a.weight())
+	if point >= begin {
+		if n := (point-begin)/gap + 1; n < uint64(a.weight()) {
+			begin += n * gap
+		}
+	}
+	return begin - point // of the next turn if it wraps
+}
+
 // Len returns the number of accounts.
 func (r *Roster) Len() int { return len(r.ids) }
 
 // ID returns the stored id of the account at a position.
 func (r *Roster) ID(i int) string { return r.ids[i] }
+
+// Hash returns the Hash64 of the id at a position.
+func (r *Roster) Hash(i int) uint64 { return r.hashes[i] }
 
 // Find returns the position of an account.
 func (r *Roster) Find(id string) (int, bool) {

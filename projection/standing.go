@@ -67,10 +67,10 @@ func (j *judge) stand(a *Account, k *kind) Standing {
 		at, never := c.Returns(j.now)
 		empty, background := j.probes(a, c, k.probe)
 		if worst == nil {
-			s.End, s.Empty, s.Background = instantOf(at), empty, background
+			s.End, s.Empty, s.Background = InstantOf(at), empty, background
 		} else {
 			// It serves once all cells let it, and a probe has to pass all of them.
-			s.End, s.Empty, s.Background = max(s.End, instantOf(at)), max(s.Empty, empty), max(s.Background, background)
+			s.End, s.Empty, s.Background = max(s.End, InstantOf(at)), max(s.Empty, empty), max(s.Background, background)
 		}
 		endless = endless || never
 		if worst == nil || c.outlasts(worst, j.now) {

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -33,6 +34,9 @@ type BlockedError struct {
 	Counts Counts
 	// EarliestEnd is when the first account comes back by itself; zero: none does.
 	EarliestEnd time.Time
+	// NextProbe is when one request may be let through to see whether a quota is back
+	// early; zero: none is planned before EarliestEnd.
+	NextProbe time.Time
 
 	s selection
 }
@@ -52,6 +56,9 @@ type Reason struct {
 	Target  string // of the block that lasts longest; empty if none blocks
 	Status  string // a projection.Status, or "excluded"
 	Until   time.Time
+	// Volatile: the block is known to this router alone, since the log cannot be
+	// written.
+	Volatile bool
 }
 
 // statusExcluded is the reason of an account that the request ruled out itself.
@@ -65,26 +72,145 @@ func (e *BlockedError) Error() string {
 	return text
 }
 
-// RetryAfter is how long to wait, in whole seconds rounded up and at least one; 0
-// if nothing comes back by itself.
+// RetryAfter is how long to wait for the first account or the next probe, in whole
+// seconds rounded up and at least one; 0 if nothing comes back by itself.
 func (e *BlockedError) RetryAfter() time.Duration {
-	if e.EarliestEnd.IsZero() {
+	if e.Code != BlockCooling {
 		return 0
 	}
-	wait := e.EarliestEnd.Sub(e.s.q.Now)
+	wait := e.next().Sub(e.s.q.Now)
 	return max(time.Second, (wait+time.Second-1)/time.Second*time.Second)
 }
 
-// blocked finds out why a selection came to nothing.
-func blocked(s selection) error {
-	e := &BlockedError{Provider: s.id.Provider, Model: s.q.Model, Target: s.id.Target, Code: BlockNoAccounts, s: s}
-	for a := range e.s.considered() {
-		e.count(a)
+// next is when it is worth asking again; zero: nobody knows.
+func (e *BlockedError) next() time.Time {
+	if e.EarliestEnd.IsZero() || !e.NextProbe.IsZero() && e.NextProbe.Before(e.EarliestEnd) {
+		return e.NextProbe
 	}
-	if !e.EarliestEnd.IsZero() {
+	return e.EarliestEnd
+}
+
+// blocked finds out why a selection came to nothing.
+func (s *selection) blocked() error {
+	e := &BlockedError{Provider: s.id.Provider, Model: s.q.Model, Target: s.id.Target, Code: BlockNoAccounts, s: *s}
+	t := e.s.tally()
+	e.Counts, e.EarliestEnd = t.counts, t.end.Time()
+	if due := t.probe; due != projection.Never {
+		e.NextProbe = e.s.nextProbe(due.Time())
+	}
+	switch c := t.counts; {
+	case !e.EarliestEnd.IsZero():
 		e.Code = BlockCooling
+	case c.Held > 0:
+		e.Code = BlockHeld
+	case c.Suspended > 0:
+		e.Code = BlockSuspended
+	case c.Disabled > 0:
+		e.Code = BlockDisabled
+	case c.Excluded > 0:
+		e.Code = BlockExcluded
 	}
 	return e
+}
+
+// nextProbe returns when a probe that is due may go out: after the one before it.
+func (s *selection) nextProbe(due time.Time) time.Time {
+	c := s.turns.claim.Load()
+	if c == nil || c.free(s.q.Now, s.probeRule()) {
+		return due
+	}
+	if after := c.next(s.probeRule()); after.After(due) {
+		return after
+	}
+	return due
+}
+
+// tally is what the accounts that a request could have got add up to.
+type tally struct {
+	counts     Counts
+	end, probe projection.Instant
+}
+
+// tally counts the accounts. Where the lane knows, no account is looked at but those
+// that the request rules out.
+func (s *selection) tally() tally {
+	if t, ok := s.tallyLane(); ok {
+		return t
+	}
+	t := tally{end: projection.Never, probe: projection.Never}
+	for a := range s.considered() {
+		if s.excluded(a) {
+			t.counts.Excluded++
+			continue
+		}
+		st := s.standing(a)
+		t.add(st.Status, 1)
+		t.end = min(t.end, st.End)
+		if !s.view.Degraded {
+			t.probe = min(t.probe, st.Empty)
+		}
+	}
+	return t
+}
+
+// standing is the account's, with what the overlay adds.
+func (s *selection) standing(a *projection.Account) projection.Standing {
+	st := s.view.State.Standing(a, s.id, s.q.Now)
+	b, blocked := s.volatile.blocks(a.ID, s.id, s.q.Now)
+	switch {
+	case !blocked:
+	case st.Status == projection.StatusAvailable:
+		st.Status, st.End = projection.StatusCooling, projection.InstantOf(b.until)
+	case st.End != projection.Never:
+		st.End = max(st.End, projection.InstantOf(b.until))
+	}
+	if blocked {
+		st.Empty = projection.Never
+	}
+	return st
+}
+
+// add counts an account n times.
+func (t *tally) add(s projection.Status, n int) {
+	switch s {
+	case projection.StatusDisabled:
+		t.counts.Disabled += n
+	case projection.StatusSuspended:
+		t.counts.Suspended += n
+	case projection.StatusHeld:
+		t.counts.Held += n
+	case projection.StatusCooling:
+		t.counts.Cooling += n
+	}
+}
+
+// tallyLane is the tally of a whole pool. It reports false where the lane does not
+// tell: if an account that is ruled out is the first to come back, or may be.
+func (s *selection) tallyLane() (tally, bool) {
+	if s.lane == nil || s.volatile != nil || len(s.q.Candidates) > 0 {
+		return tally{}, false
+	}
+	c := s.lane.Counts()
+	t := tally{Counts{0, c.Disabled, c.Suspended, c.Held, c.Cooling}, s.lane.FirstEnd(), s.lane.ProbeDue(true)}
+	if s.view.Degraded {
+		t.probe = projection.Never
+	}
+	var out [MaxNames]int
+	excluded := out[:0]
+	for _, given := range s.q.Exclude {
+		if i, ok := s.pool.Find(s.ids.Stored(given)); ok && !slices.Contains(excluded, i) {
+			excluded = append(excluded, i)
+		}
+	}
+	for _, i := range excluded {
+		st := s.view.State.Standing(s.pool.At(i), s.id, s.q.Now)
+		if st.End == t.end && st.End != projection.Never || st.Empty == t.probe && st.Empty != projection.Never {
+			return tally{}, false
+		}
+		t.add(st.Status, -1)
+		t.counts.Excluded++
+	}
+	return t, true
 }
 
 // considered yields the accounts that the request could have got.
@@ -98,63 +224,12 @@ func (s *selection) considered() iter.Seq[*projection.Account] {
 			}
 			return
 		}
-		p := s.view.Index.Pool(s.id.Provider)
-		for i := 0; p != nil && i < p.Len(); i++ {
-			if !yield(p.At(i)) {
+		for i := 0; s.pool != nil && i < s.pool.Len(); i++ {
+			if !yield(s.pool.At(i)) {
 				return
 			}
 		}
 	}
-}
-
-// count adds one account to the counts, and to what decides the code.
-func (e *BlockedError) count(a *projection.Account) {
-	n, code := &e.Counts.Cooling, BlockNoAccounts
-	switch {
-	case e.s.excluded(a):
-		n, code = &e.Counts.Excluded, BlockExcluded
-	case a.Spec.Disabled:
-		n, code = &e.Counts.Disabled, BlockDisabled
-	default:
-		at, never := a.Returns(e.s.id, e.s.q.Now)
-		switch e.s.status(a) {
-		case projection.StatusHeld:
-			n, code = &e.Counts.Held, BlockHeld
-		case projection.StatusSuspended:
-			n, code = &e.Counts.Suspended, BlockSuspended
-		case projection.StatusAvailable:
-			return // unreachable: it would have been picked
-		}
-		if !never && (e.EarliestEnd.IsZero() || at.Before(e.EarliestEnd)) {
-			e.EarliestEnd = at
-		}
-	}
-	*n++
-	if rank(code) > rank(e.Code) {
-		e.Code = code
-	}
-}
-
-// status is of the block of an account that lasts longest. A hold that outlasts a
-// timed suspension of the same cell is what to act on, so it is the one named.
-func (s *selection) status(a *projection.Account) projection.Status {
-	c := a.Blocking(s.id, s.q.Now)
-	if c == nil {
-		return projection.StatusAvailable
-	}
-	if _, held, manual := c.Live(s.q.Now); held != nil && manual != nil && !manual.Until.IsZero() {
-		return projection.StatusHeld
-	}
-	return c.Status(s.q.Now)
-}
-
-func rank(c BlockCode) int {
-	for i, x := range []BlockCode{BlockNoAccounts, BlockExcluded, BlockDisabled, BlockSuspended, BlockHeld, BlockCooling} {
-		if x == c {
-			return i
-		}
-	}
-	return -1
 }
 
 // Reasons yields why each account is not usable, in the order of the pool. It is
@@ -171,16 +246,20 @@ func (e *BlockedError) Reasons() iter.Seq[Reason] {
 
 func (e *BlockedError) reason(a *projection.Account) Reason {
 	r := Reason{Account: e.s.ids.Given(a.ID), Status: statusExcluded}
-	switch {
-	case e.s.excluded(a):
-	case a.Spec.Disabled:
-		r.Status, r.Target = string(projection.StatusDisabled), events.TargetAll
-	default:
-		r.Status = string(e.s.status(a))
-		if c := a.Blocking(e.s.id, e.s.q.Now); c != nil {
-			r.Target = c.Target
-			r.Until, _ = c.Returns(e.s.q.Now)
-		}
+	if e.s.excluded(a) {
+		return r
+	}
+	r.Status = string(e.s.view.State.Standing(a, e.s.id, e.s.q.Now).Status)
+	if a.Spec.Disabled {
+		r.Target = events.TargetAll
+		return r
+	}
+	if c := a.Blocking(e.s.id, e.s.q.Now); c != nil {
+		r.Target = c.Target
+		r.Until, _ = c.Returns(e.s.q.Now)
+	}
+	if b, blocked := e.s.volatile.blocks(a.ID, e.s.id, e.s.q.Now); blocked && b.until.After(r.Until) && r.Status != string(projection.StatusHeld) {
+		r.Status, r.Target, r.Until, r.Volatile = string(projection.StatusCooling), e.s.id.Target, b.until, true
 	}
 	return r
 }

@@ -50,7 +50,7 @@ func Example() {
 	serve := func(model string) {
 		lease, err := pool.Pick(router.Request{Provider: "antigravity", Model: model})
 		if blocked, ok := errors.AsType[*router.BlockedError](err); ok {
-			fmt.Printf("%s: %s, retry in %s\n", model, blocked.Code, blocked.RetryAfter().Round(time.Hour))
+			fmt.Printf("%s: %s, back in %s\n", model, blocked.Code, time.Until(blocked.EarliestEnd).Round(time.Hour))
 			return
 		}
 		if err != nil {
@@ -86,7 +86,7 @@ func Example() {
 	// Output:
 	// claude-opus-4-6-thinking on first: quota_exhausted, effect started
 	// claude-sonnet-4-6 on second: quota_exhausted, effect started
-	// gpt-oss-120b-medium: all_cooling, retry in 71h0m0s
+	// gpt-oss-120b-medium: all_cooling, back in 71h0m0s
 	// gemini-3-flash on first: ok, effect none
 }
 

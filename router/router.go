@@ -3,7 +3,6 @@ package router
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -21,15 +20,18 @@ type Options struct {
 	Identities *identity.Book
 	// Origin is what reports are recorded under. Zero: actor "proxy:embedded", via go.
 	Origin events.Origin
+	// Strategies hold where a request names none.
+	Strategies Strategies
 }
 
 // Router picks accounts and takes reports. All methods may be called from several
-// goroutines. Two routers on one engine have turns of their own.
+// goroutines. Two routers on one engine have turns and probes of their own: use one.
 type Router struct {
-	engine *projection.Engine
-	ids    *identity.Book
-	memory *memory
-	origin events.Origin
+	engine  *projection.Engine
+	ids     *identity.Book
+	memory  *memory
+	overlay *overlay
+	origin  events.Origin
 }
 
 // New returns a router over an engine.
@@ -37,14 +39,15 @@ func New(e *projection.Engine, o *Options) *Router {
 	if o == nil {
 		o = &Options{}
 	}
-	r := &Router{engine: e, ids: o.Identities, memory: newMemory(), origin: o.Origin}
+	r := &Router{engine: e, ids: o.Identities, memory: newMemory(o.Strategies), overlay: new(overlay), origin: o.Origin}
 	if r.origin.Actor == "" {
 		r.origin = events.Origin{Actor: "proxy:embedded", Via: events.ViaGo}
 	}
 	return r
 }
 
-// As returns the same router reporting under another origin. Turns are shared.
+// As returns the same router reporting under another origin. Turns and probes are
+// shared.
 func (r *Router) As(o events.Origin) *Router {
 	c := *r
 	c.origin = o
@@ -60,43 +63,24 @@ type Request struct {
 	Candidates []string
 	// Exclude lists account ids not to return, such as those tried already.
 	Exclude []string
-	// DryRun leaves the turn as it is.
+	// Strategy is the one for this request; empty: the provider's.
+	Strategy Strategy
+	// Session is what Sticky keeps together, such as a conversation's id.
+	Session string
+	// DryRun leaves the turn as it is, and lets no probe out.
 	DryRun bool
 	// Now is the instant to judge by; zero: the engine's clock.
 	Now time.Time
 }
 
-// Lease is the answer to a pick. It is a value, kept nowhere and not a credential:
-// it dates the evidence of the report that follows.
-type Lease struct {
-	Account  string // the id as given
-	Provider string // canonical
-	Model    string // as requested
-	Target   string // the group, or the model's own target
-	Seq      events.Seq
-	// WouldBlock is the status that would have kept the account from being picked,
-	// if the engine only observes; empty otherwise.
-	WouldBlock projection.Status
-}
-
-// String returns the form that travels beside a request: the seq.
-func (l Lease) String() string { return strconv.FormatUint(uint64(l.Seq), 10) }
-
-// ParseLease reads what Lease.String writes: only the seq is known of it.
-func ParseLease(s string) (Lease, error) {
-	seq, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || seq == 0 || strconv.FormatUint(seq, 10) != s {
-		return Lease{}, fmt.Errorf("%q is no lease: it is the number that a pick returned", s)
-	}
-	return Lease{Seq: events.Seq(seq)}, nil
-}
-
 // ErrRequest is wrapped by errors about a malformed request.
 var ErrRequest = errors.New("the request is malformed")
 
-// Pick returns a usable account: the highest priority first, within a priority the
-// next after the one served last, so that each gets its turn. Errors are a
-// *BlockedError if nothing is usable, or wrap ErrRequest.
+// Pick returns a usable account of the highest priority that has one, by the strategy.
+// A request may be let through to an account that cools, as a probe: the lease says so.
+// Errors are a *BlockedError if nothing is usable, or wrap ErrRequest.
+//
+// A pick takes no lock, touches no disk, and allocates nothing but its errors.
 func (r *Router) Pick(q Request) (Lease, error) {
 	if err := q.check(); err != nil {
 		return Lease{}, err
@@ -106,20 +90,37 @@ func (r *Router) Pick(q Request) (Lease, error) {
 		q.Now = r.engine.Now()
 	}
 	n := r.memory.name(v.State.Groups(), q.Provider, q.Model)
-	s := selection{view: v, id: n.id, ids: r.ids, turns: n.turns, q: q}
-	a := s.choose()
-	if a == nil {
-		return Lease{}, blocked(s)
+	s := selection{q: q, view: v, id: n.id, ids: r.ids, memory: r.memory, turns: n.turns, strategy: n.strategy}
+	if q.Strategy != "" {
+		s.strategy = q.Strategy
+	}
+	if r.overlay.blocks.Load() != nil {
+		s.volatile = r.overlay.load(q.Now)
+	}
+	s.locate()
+	account := s.choose()
+	if account == "" {
+		return Lease{}, s.blocked()
 	}
 	l := Lease{
-		Account: r.ids.Given(a.ID), Provider: s.id.Provider, Model: q.Model, Target: s.id.Target, Seq: v.State.Head().Seq,
+		Account: r.ids.Given(account), Provider: s.id.Provider, Model: q.Model, Target: s.id.Target, Seq: v.State.Head().Seq,
+		Probe: s.probe, Degraded: v.Degraded,
 	}
 	if v.ObserveOnly {
-		if c := a.Blocking(s.id, q.Now); c != nil {
-			l.WouldBlock = c.Status(q.Now)
-		}
+		l.WouldBlock = s.wouldBlock(account)
 	}
 	return l, nil
+}
+
+// wouldBlock returns the status that an engine which does more than observe would
+// have blocked the account by.
+func (s *selection) wouldBlock(account string) projection.Status {
+	if a := s.view.State.Account(account); a != nil {
+		if c := a.Blocking(s.id, s.q.Now); c != nil {
+			return c.Status(s.q.Now)
+		}
+	}
+	return ""
 }
 
 func (q *Request) check() error {
@@ -130,6 +131,11 @@ func (q *Request) check() error {
 		return fmt.Errorf("%w: model must have 1 to %d bytes", ErrRequest, events.MaxID)
 	case len(q.Candidates) > MaxNames || len(q.Exclude) > MaxNames:
 		return fmt.Errorf("%w: at most %d candidates and %d exclusions", ErrRequest, MaxNames, MaxNames)
+	case len(q.Session) > events.MaxID:
+		return fmt.Errorf("%w: session has over %d bytes", ErrRequest, events.MaxID)
+	case q.Strategy != "":
+		_, err := ParseStrategy(string(q.Strategy))
+		return err
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ type setup struct {
 	ids      *identity.Book
 	observe  bool
 	accounts []projection.PutAccount
+	// probes is the policy's; nil turns them off, so that a test of another rule meets
+	// none.
+	probes *projection.ProbeConfig
 }
 
 // accounts returns the settings of accounts a001, a002, ... of antigravity, changed
@@ -85,8 +88,11 @@ func newPool(t testing.TB, s setup) *pool {
 	if err := p.log.Append(t.Context(), recs); err != nil {
 		t.Fatal(err)
 	}
+	if s.probes == nil {
+		s.probes = &projection.ProbeConfig{Mode: new(projection.ProbeOff)}
+	}
 	p.engine, err = projection.Open(t.Context(), p.log, &projection.Options{
-		Now: p.now, ObserveOnly: s.observe,
+		Now: p.now, ObserveOnly: s.observe, Policy: &projection.PolicyConfig{RulesConfig: projection.RulesConfig{Probe: s.probes}},
 	})
 	if err != nil {
 		t.Fatal(err)

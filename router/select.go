@@ -10,75 +10,159 @@ import (
 // selection is one pick under way. It lives on the stack; the request stands in it
 // by value, since a pointer would move every request to the heap.
 type selection struct {
-	view  *projection.View
-	id    *projection.Resolution
-	ids   *identity.Book
-	turns *turns
-	q     Request
+	q        Request
+	view     *projection.View
+	id       *projection.Resolution
+	ids      *identity.Book
+	memory   *memory
+	turns    *turns
+	volatile volatiles
+	pool     *projection.Pool // nil: the provider has no configured account
+	// lane is how the pool's accounts stand; nil: they are judged one by one.
+	lane     *projection.Lane
+	strategy Strategy
+	probe    uint64 // the claim taken
 }
 
-func (s *selection) choose() *projection.Account {
+// locate finds the pool and the lane of the request.
+func (s *selection) locate() {
+	s.pool = s.view.Index.PoolOf(s.id)
+	if s.pool != nil && !s.view.ObserveOnly && s.view.Index.Exact(s.q.Now) {
+		s.lane = s.pool.Lane(s.id)
+	}
+}
+
+// choose returns the stored id of the account picked, empty if there is none.
+func (s *selection) choose() string {
 	if len(s.q.Candidates) > 0 {
 		return s.named()
 	}
-	x := s.view.Index
-	p := x.PoolOf(s.id)
-	if p == nil {
-		return nil
+	if s.pool == nil {
+		return ""
 	}
-	var lane *projection.Lane
-	if !s.view.ObserveOnly && x.Exact(s.q.Now) {
-		lane = p.Lane(s.id)
-	}
-	for _, tier := range p.Tiers() {
-		if a := s.fromTier(p, lane, tier); a != nil {
-			return a
+	if s.lane != nil && s.lane.ProbeDue(false) != projection.Never && s.lane.Counts().Available > 0 {
+		if a := s.probePool(false); a != nil {
+			return a.ID
 		}
 	}
-	return nil
+	for _, tier := range s.pool.Tiers() {
+		if i := s.from(tier); i >= 0 {
+			return s.pool.ID(i)
+		}
+	}
+	if a := s.probePool(true); a != nil {
+		return a.ID
+	}
+	return ""
 }
 
-// fromTier returns the next usable account of a tier after the one served last.
-// Two picks at once do not get the same turn: the second looks again.
-func (s *selection) fromTier(p *projection.Pool, lane *projection.Lane, t projection.Tier) *projection.Account {
+// from returns the position that the strategy picks in a tier, or -1.
+func (s *selection) from(t projection.Tier) int {
+	switch {
+	case s.strategy == FillFirst:
+		return s.next(t.Start, t.End)
+	case s.strategy == Sticky && s.q.Session != "":
+		return s.nearest(t)
+	case s.strategy == Weighted && s.pool.Weighted():
+		return s.turnOfWheel(t)
+	default:
+		return s.turn(t)
+	}
+}
+
+// turn returns the next usable position of a tier after the one served last. Two
+// picks at once do not get the same turn: the second looks again.
+func (s *selection) turn(t projection.Tier) int {
+	turn := s.turns.of(t.Priority)
+	turn.follow(s.pool.Roster, t)
+	for {
+		last := turn.at.Load()
+		from := within(last, t.Start, t.End)
+		i := s.next(from, t.End)
+		if i < 0 {
+			i = s.next(t.Start, from)
+		}
+		if i < 0 || s.q.DryRun || turn.at.CompareAndSwap(last, int64(i)) {
+			return i
+		}
+	}
+}
+
+// turnOfWheel is the same over the slots of the wheel.
+func (s *selection) turnOfWheel(t projection.Tier) int {
 	turn := s.turns.of(t.Priority)
 	for {
-		last := turn.last.Load()
-		from := turn.after(last, p, t)
-		i := s.next(p, lane, from, t.End)
-		if i < 0 {
-			i = s.next(p, lane, t.Start, from)
+		last := turn.slot.Load()
+		from := within(last, t.FirstSlot, t.EndSlot)
+		slot := s.nextSlot(from, t.EndSlot)
+		if slot < 0 {
+			slot = s.nextSlot(t.FirstSlot, from)
 		}
-		if i < 0 {
-			return nil
+		if slot < 0 {
+			return -1
 		}
-		a := p.At(i)
-		if s.q.DryRun {
-			return a
-		}
-		if turn.last.CompareAndSwap(last, a) {
-			turn.hint.Store(int64(i))
-			return a
+		if s.q.DryRun || turn.slot.CompareAndSwap(last, int64(slot)) {
+			return s.pool.Served(slot)
 		}
 	}
 }
 
-// next returns the first usable position in [from, to) that is not excluded, or -1.
-// Without a lane the accounts are judged one by one.
-func (s *selection) next(p *projection.Pool, lane *projection.Lane, from, to int) int {
+// within returns the place after the last one, or the start if that is not in
+// [start, end).
+func within(last int64, start, end int) int {
+	if next := int(last) + 1; next > start && next < end {
+		return next
+	}
+	return start
+}
+
+// next returns the first position in [from, to) that may be picked, or -1.
+func (s *selection) next(from, to int) int {
 	for ; from < to; from++ {
-		if lane != nil {
-			if from = lane.Next(from, to); from < 0 {
+		if s.lane != nil {
+			if from = s.lane.Next(from, to); from < 0 {
 				return -1
 			}
-		} else if !s.serves(p.At(from)) {
-			continue
 		}
-		if len(s.q.Exclude) == 0 || !s.excluded(p.At(from)) {
+		if s.passes(from) {
 			return from
 		}
 	}
 	return -1
+}
+
+// nextSlot is the same over the slots of the wheel.
+func (s *selection) nextSlot(from, to int) int {
+	for ; from < to; from++ {
+		if s.lane != nil {
+			if from = s.lane.NextSlot(from, to); from < 0 {
+				return -1
+			}
+		}
+		if s.passes(s.pool.Served(from)) {
+			return from
+		}
+	}
+	return -1
+}
+
+// passes reports whether nothing but the lane, if there is one, rules out the account
+// at a position.
+func (s *selection) passes(i int) bool {
+	if s.lane != nil && s.volatile == nil && len(s.q.Exclude) == 0 {
+		return true
+	}
+	a := s.pool.At(i)
+	return (s.lane != nil || s.serves(a)) && !s.ruledOut(a)
+}
+
+// ruledOut reports whether the request or the overlay rules out an account.
+func (s *selection) ruledOut(a *projection.Account) bool {
+	if s.excluded(a) {
+		return true
+	}
+	_, blocked := s.volatile.blocks(a.ID, s.id, s.q.Now)
+	return blocked
 }
 
 // serves reports whether the account's state lets it serve the request.
@@ -111,36 +195,4 @@ func (s *selection) candidate(given string) *projection.Account {
 		return nil
 	}
 	return a
-}
-
-// named returns the usable candidate of the highest priority whose turn is next.
-func (s *selection) named() *projection.Account {
-	for {
-		var turn *turn
-		var last, next, first *projection.Account
-		for _, given := range s.q.Candidates {
-			a := s.candidate(given)
-			if a == nil || !s.serves(a) || s.excluded(a) {
-				continue
-			}
-			if first == nil || a.Spec.Priority > first.Spec.Priority {
-				turn = s.turns.of(a.Spec.Priority)
-				last, next, first = turn.last.Load(), nil, a
-			} else if a.Spec.Priority < first.Spec.Priority {
-				continue
-			}
-			if a.ID < first.ID {
-				first = a
-			}
-			if last != nil && a.ID > last.ID && (next == nil || a.ID < next.ID) {
-				next = a
-			}
-		}
-		if next == nil {
-			next = first
-		}
-		if next == nil || s.q.DryRun || turn.last.CompareAndSwap(last, next) {
-			return next
-		}
-	}
 }

@@ -14,13 +14,16 @@ const (
 	maxTurns = 4096
 )
 
-// memory is what a router remembers between picks: what names stand for, and whose
-// turn it is. Reading takes no lock; the tables are replaced whole.
+// memory is what a router remembers between picks: what names stand for, whose turn
+// it is, and which probes are out. Reading takes no lock; the tables are replaced
+// whole.
 type memory struct {
 	names atomic.Pointer[map[nameKey]*name]
 	// turns :: (provider, target) → the turns of its tiers
-	turns    atomic.Pointer[map[turnKey]*turns]
-	overflow turns // shared by what does not fit
+	turns      atomic.Pointer[map[turnKey]*turns]
+	overflow   turns         // shared by what does not fit
+	claims     atomic.Uint64 // the number of the last claim
+	strategies Strategies
 }
 
 type (
@@ -31,27 +34,30 @@ type (
 // name is what a (provider, model) as clients write it stands for under the groups
 // that resolved it.
 type name struct {
-	groups *projection.Groups
-	id     *projection.Resolution
-	turns  *turns
+	groups   *projection.Groups
+	id       *projection.Resolution
+	turns    *turns
+	strategy Strategy
 }
 
 // turns are those of one target, a turn for each priority met.
 type turns struct {
-	list atomic.Pointer[[]*turn]
+	list  atomic.Pointer[[]*turn]
+	claim atomic.Pointer[claim] // the last probe; nil: none yet
 }
 
-// turn is who was served last.
+// turn is who was served last. Picks among candidates have turns of their own, since
+// they may name accounts that are in no pool.
 type turn struct {
 	priority int
-	last     atomic.Pointer[projection.Account]
-	// hint is the position the account had in its pool. It may be wrong: whoever uses
-	// it compares the account.
-	hint atomic.Int64
+	roster   atomic.Pointer[projection.Roster] // what the places refer to
+	at, slot atomic.Int64
+	last     atomic.Pointer[projection.Account] // among candidates
+	wheel    atomic.Uint64                      // among candidates by weight: the part of the turn that has passed
 }
 
-func newMemory() *memory {
-	m := new(memory)
+func newMemory(s Strategies) *memory {
+	m := &memory{strategies: s}
 	m.names.Store(&map[nameKey]*name{})
 	m.turns.Store(&map[turnKey]*turns{})
 	return m
@@ -69,7 +75,7 @@ func (m *memory) name(g *projection.Groups, provider, model string) *name {
 // learn adds a name, or replaces one that older groups resolved.
 func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 	id := g.Resolve(provider, model)
-	n := &name{groups: g, id: id, turns: m.turnsOf(id)}
+	n := &name{groups: g, id: id, turns: m.turnsOf(id), strategy: m.strategies.of(id.Provider)}
 	key := nameKey{strings.Clone(provider), strings.Clone(model)}
 	for {
 		table := m.names.Load()
@@ -117,20 +123,26 @@ func (t *turns) of(priority int) *turn {
 		if list != nil {
 			next = append(next, *list...)
 		}
-		next = append(next, &turn{priority: priority})
+		x := &turn{priority: priority}
+		x.at.Store(-1)
+		x.slot.Store(-1)
+		next = append(next, x)
 		if t.list.CompareAndSwap(list, &next) {
-			return next[len(next)-1]
+			return x
 		}
 	}
 }
 
-// after returns the position in a tier that comes after the one served last.
-func (t *turn) after(last *projection.Account, p *projection.Pool, tier projection.Tier) int {
-	if last == nil {
-		return tier.Start
+// follow makes the places those of a roster: the turn goes on after the account that
+// was served last, whether or not it is still there. Picks of a moment in which two
+// rosters are in use may find a place of the other one, so places are always checked
+// against the tier.
+func (t *turn) follow(r *projection.Roster, tier projection.Tier) {
+	old := t.roster.Load()
+	if old == r || !t.roster.CompareAndSwap(old, r) || old == nil {
+		return
 	}
-	if i := int(t.hint.Load()); i >= tier.Start && i < tier.End && p.At(i).ID == last.ID {
-		return i + 1
+	if at := int(t.at.Load()); at >= 0 && at < old.Len() {
+		t.at.Store(int64(r.After(old.ID(at), tier) - 1))
 	}
-	return min(max(p.After(last), tier.Start), tier.End)
 }

@@ -1,0 +1,168 @@
+package router
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// maxTried bounds what a claim remembers of those before it.
+const maxTried = 64
+
+// claim is a probe that was let through to one account of a pool. While it is out, no
+// other is. It is the only state of routing that is not in the log: what a probe
+// finds is.
+type claim struct {
+	number  uint64
+	account string // the stored id
+	at      time.Time
+	done    atomic.Bool // it was reported, or came to nothing
+	before  []tried
+}
+
+// tried is an earlier claim of the pool.
+type tried struct {
+	account string
+	at      time.Time
+}
+
+// next returns when another probe may go out.
+func (c *claim) next(rule *events.ProbeRule) time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	if c.done.Load() {
+		return c.at.Add(rule.Spacing)
+	}
+	return c.at.Add(max(rule.Claim, rule.Spacing))
+}
+
+// free reports whether another probe may go out. A claim from the future is one of a
+// clock that went back.
+func (c *claim) free(now time.Time, rule *events.ProbeRule) bool {
+	return c == nil || !now.Before(c.next(rule)) || now.Before(c.at)
+}
+
+// tried returns when an account was probed last, as far as that is remembered.
+func (c *claim) tried(account string) time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	if c.account == account {
+		return c.at
+	}
+	for _, t := range slices.Backward(c.before) {
+		if t.account == account {
+			return t.at
+		}
+	}
+	return time.Time{}
+}
+
+// follow returns the claim that comes after c.
+func (c *claim) follow(number uint64, account string, now time.Time) *claim {
+	n := &claim{number: number, account: account, at: now}
+	if c != nil {
+		n.before = append(slices.Clone(c.before[max(0, len(c.before)-maxTried+1):]), tried{c.account, c.at})
+	}
+	return n
+}
+
+// prober looks for the account to probe.
+type prober struct {
+	s      *selection
+	nobody bool // nobody else can serve
+	now    projection.Instant
+	best   *projection.Account
+	end    projection.Instant
+	last   time.Time // when best was probed last without an answer
+}
+
+// offer considers an account: the earliest deadline first, but one whose last probe
+// told nothing after all others.
+func (p *prober) offer(a *projection.Account, st projection.Standing) {
+	due := st.Background
+	if p.nobody {
+		due = st.Empty
+	}
+	if due > p.now {
+		return
+	}
+	last := p.s.turns.claim.Load().tried(a.ID)
+	if due.Time().After(last) {
+		last = time.Time{} // since then it became due anew
+	}
+	if p.best == nil || last.Before(p.last) || last.Equal(p.last) && st.End < p.end {
+		p.best, p.end, p.last = a, st.End, last
+	}
+}
+
+// claim takes the pool's claim for the best account. It returns nil if there is none,
+// or another probe is out or was just now.
+func (p *prober) claim() *projection.Account {
+	if p.best == nil {
+		return nil
+	}
+	s := p.s
+	old := s.turns.claim.Load()
+	if !old.free(s.q.Now, s.probeRule()) {
+		return nil
+	}
+	if s.q.DryRun {
+		s.probe = s.memory.claims.Load() + 1
+		return p.best
+	}
+	c := old.follow(s.memory.claims.Add(1), p.best.ID, s.q.Now)
+	if !s.turns.claim.CompareAndSwap(old, c) {
+		return nil
+	}
+	s.probe = c.number
+	return p.best
+}
+
+func (s *selection) probeRule() *events.ProbeRule {
+	return &s.view.State.Policy().Rules(s.id.Provider, s.id.Group).Probe
+}
+
+// probePool lets a request through to a cell that is due for a probe, if any is and
+// no other probe is out.
+func (s *selection) probePool(nobody bool) *projection.Account {
+	if s.lane == nil || s.view.Degraded {
+		return nil
+	}
+	due := s.lane.ProbeDue(nobody)
+	if due == projection.Never {
+		return nil
+	}
+	now := projection.InstantOf(s.q.Now)
+	if due > now || !s.turns.claim.Load().free(s.q.Now, s.probeRule()) {
+		return nil
+	}
+	p := prober{s: s, nobody: nobody, now: now}
+	for i := range s.lane.Due(nobody, s.q.Now) {
+		if s.passes(i) {
+			a := s.pool.At(i)
+			p.offer(a, s.view.State.Standing(a, s.id, s.q.Now))
+		}
+	}
+	return p.claim()
+}
+
+// finish frees a claim.
+func (r *Router) finish(l Lease, model string) {
+	if l.Probe == 0 {
+		return
+	}
+	id := r.engine.State().Groups().Resolve(l.Provider, model)
+	if c := r.memory.turnsOf(id).claim.Load(); c != nil && c.number == l.Probe {
+		c.done.Store(true)
+	}
+}
+
+// Release says that the request of a lease came to nothing: its client went away, or
+// no connection could be made. A probe frees its claim, so that another may go out; any
+// other lease costs nothing anyway.
+func (r *Router) Release(l Lease) { r.finish(l, l.Model) }
