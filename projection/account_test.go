@@ -38,10 +38,11 @@ func TestRule27ObservedAccounts(t *testing.T) {
 
 func TestRule27PoolIsBounded(t *testing.T) {
 	x := newScenario(t)
-	full := x.s.Snapshot()
-	for i := range MaxAccounts - 2 {
+	full := NewState()
+	full.groups, full.policy = x.s.groups, x.s.policy
+	for i := range MaxAccounts {
 		id := fmt.Sprintf("b%06d", i)
-		full.accounts.Set(id, &Account{ID: id})
+		full.put(id, &Account{ID: id})
 	}
 	for _, do := range []Intent{&PutAccount{ID: "new", Spec: events.AccountSpec{Provider: "codex"}}, &Report{
 		Account: "new", Provider: "codex", Status: 429, Signal: signal(events.ClassQuotaExhausted, events.ScopeAccount, 60),

@@ -88,7 +88,7 @@ func (s *State) rememberRequest(r events.Record, id string) {
 	if id == "" {
 		return
 	}
-	key := requestKey(r.Account, id)
+	key := requestKey{r.Account, id}
 	if _, known := s.requests.get(key); !known {
 		s.requests.set(key, r.Seq)
 	}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"github.com/abeyance/abeyance/events"
 )
 
@@ -172,9 +170,9 @@ func (d *decider) countUsable(accounts []string) {
 	}
 	slices.Sort(providers)
 	after := d.overlay(accounts)
-	before := &State{accounts: btree.NewMap[string, *Account](0)}
+	before := NewState()
 	for _, id := range accounts {
-		before.accounts.Set(id, d.s.Account(id))
+		before.put(id, d.s.Account(id))
 	}
 	for _, p := range providers {
 		for _, g := range d.s.groups.Of(p) {
@@ -192,14 +190,13 @@ func (d *decider) countUsable(accounts []string) {
 // group at now, and how many there are.
 func (s *State) Usable(provider, group string, now time.Time) (usable, total int) {
 	r := &Resolution{Provider: provider, Group: group, Target: group}
-	s.accounts.Scan(func(_ string, a *Account) bool {
+	for a := range s.Accounts("") {
 		if a.Spec.Provider == provider && a.Spec.Origin == events.OriginConfigured {
 			total++
 			if a.Usable(r, now) {
 				usable++
 			}
 		}
-		return true
-	})
+	}
 	return usable, total
 }

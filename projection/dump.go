@@ -36,20 +36,19 @@ func (s *State) Dump() ([]byte, error) {
 		Version: s.groups.Version, Preset: s.groups.Preset, Groups: s.groups.List, Aliases: s.groups.Aliases, Configured: s.groups.Configured,
 	}
 	events.Payload(c, groups)
-	c.Len(s.accounts.Len(), MaxAccounts)
-	s.accounts.Scan(func(_ string, a *Account) bool {
+	c.Len(s.Len(), MaxAccounts)
+	for a := range s.Accounts("") {
 		a.fields(c)
-		return true
-	})
-	dumpRecent(c, s.requests, func(seq *events.Seq) { wire.Uint(c, seq) })
-	dumpRecent(c, s.keys, func(u *keyUse) {
+	}
+	dumpRecent(c, &s.requests, requestKey.joined, func(seq *events.Seq) { wire.Uint(c, seq) })
+	dumpRecent(c, &s.keys, plainKey, func(u *keyUse) {
 		c.Array(3)
 		c.Fixed(u.request[:])
 		wire.Uint(c, &u.first)
 		wire.Uint(c, &u.last)
 	})
-	dumpRecent(c, s.removed, func(m *Mark) { m.fields(c) })
-	dumpRecent(c, s.suspects, func(x *suspect) {
+	dumpRecent(c, &s.removed, plainKey, func(m *Mark) { m.fields(c) })
+	dumpRecent(c, &s.suspects, suspectKey.joined, func(x *suspect) {
 		c.Array(2)
 		wire.Slice(c, &x.blamed, maxBlamed, func(c *wire.Codec, b *blame) {
 			c.Array(2)
@@ -82,11 +81,17 @@ func (s *State) Hash() (events.Hash, error) {
 	return sha256.Sum256(b), err
 }
 
-func dumpRecent[V any](c *wire.Codec, r *recent[V], value func(*V)) {
-	c.Len(r.order.Len(), MaxRecent)
-	for key, v := range r.all() {
+// joined is how a key of two parts is dumped: neither holds a NUL.
+func (k requestKey) joined() string { return k.account + "\x00" + k.request }
+func (k suspectKey) joined() string { return k.request + "\x00" + string(k.class) }
+func plainKey(key string) string    { return key }
+
+func dumpRecent[K comparable, V any](c *wire.Codec, r *recent[K, V], key func(K) string, value func(*V)) {
+	c.Len(r.len(), MaxRecent)
+	for k, v := range r.all() {
 		c.Array(2)
-		c.String(&key, 2*events.MaxID+1)
+		text := key(k)
+		c.String(&text, 2*events.MaxID+1)
 		value(&v)
 	}
 }

@@ -89,7 +89,7 @@ func TestRule33DumpHoldsEverything(t *testing.T) {
 		"no cells": func(_ *State, a *Account) { a.Cells = nil },
 		"groups":   func(s *State, _ *Account) { s.groups = defined(t, GroupsConfig{}) },
 		"policy":   func(s *State, _ *Account) { s.policy = &Policy{Version: 1} },
-		"requests": func(s *State, _ *Account) { s.requests.set("a\x00r", 1) },
+		"requests": func(s *State, _ *Account) { s.requests.set(requestKey{"a", "r"}, 1) },
 		"keys":     func(s *State, _ *Account) { s.keys.set("k", keyUse{request: events.Hash{1}}) },
 		"key uses": func(s *State, _ *Account) { s.keys.set("k", keyUse{request: events.Hash{1}, first: 1}) },
 		"removed":  func(s *State, _ *Account) { s.removed.set("a", m) },

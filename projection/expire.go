@@ -3,7 +3,6 @@ package projection
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -22,14 +21,8 @@ type Expire struct{}
 
 // decide implements Intent.
 func (*Expire) decide(d *decider) error {
-	var due []deadline
-	d.s.due.Scan(func(x deadline) bool {
-		due = append(due, x)
-		return !x.at.After(d.now) && len(due) <= maxExpireDrafts*events.MaxExpired
-	})
-	if n := len(due); n > 0 && due[n-1].at.After(d.now) {
-		due = due[:n-1]
-	}
+	due := d.s.overdue(d.now)
+	due = due[:min(len(due), maxExpireDrafts*events.MaxExpired)]
 	for _, dimension := range []events.Dimension{events.DimensionCooling, events.DimensionSuspended} {
 		d.expire(dimension, slices.DeleteFunc(slices.Clone(due), func(x deadline) bool { return x.dimension != dimension }))
 	}
@@ -70,10 +63,4 @@ func compareCells(a, b events.Cell) int {
 		return strings.Compare(a.Account, b.Account)
 	}
 	return strings.Compare(a.Target, b.Target)
-}
-
-// Due reports whether a block's deadline has come at now and is not recorded.
-func (s *State) Due(now time.Time) bool {
-	at, ok := s.NextDeadline()
-	return ok && !at.After(now)
 }

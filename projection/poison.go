@@ -22,8 +22,10 @@ type blame struct {
 	at      time.Time
 }
 
-func suspectKey(requestID string, class events.Class) string {
-	return requestID + "\x00" + string(class)
+// suspectKey names what is counted: the answers of one class to one request.
+type suspectKey struct {
+	request string
+	class   events.Class
 }
 
 // speaksForItself reports whether an answer names its reset or its quota.
@@ -37,7 +39,7 @@ func (s *State) rememberSuspect(r events.Record, e *events.LimitObserved) {
 	if e.RequestID == "" || e.Effect == events.EffectNone && e.Why != events.WhyPoison {
 		return
 	}
-	key := suspectKey(e.RequestID, e.Class)
+	key := suspectKey{e.RequestID, e.Class}
 	x, _ := s.suspects.get(key)
 	if speaksForItself(e.Hint != nil, e.Signal.Reason) {
 		x.cleared = true
@@ -59,7 +61,7 @@ func (o *observation) poisonous(class events.Class, rule events.PoisonRule) bool
 	if o.RequestID == "" || rule.Accounts == 0 || speaksForItself(o.hinted(), o.Signal.Reason) {
 		return false
 	}
-	x, ok := o.d.s.suspects.get(suspectKey(o.RequestID, class))
+	x, ok := o.d.s.suspects.get(suspectKey{o.RequestID, class})
 	if !ok || x.cleared {
 		return false
 	}

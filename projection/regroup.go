@@ -108,14 +108,13 @@ func later(a, b Mark) Mark {
 func (s *State) applyGroups(e *events.GroupsDefined) {
 	s.groups = newGroups(e)
 	var changed []*Account
-	s.accounts.Scan(func(_ string, a *Account) bool {
+	for a := range s.Accounts("") {
 		// No time is given, so that what is over moves too, and ends by its own record:
 		// after the clock went back the record's time is later than the decision's.
 		if b, _ := a.regroup(s.groups, time.Time{}); b != a {
 			changed = append(changed, b)
 		}
-		return true
-	})
+	}
 	for _, b := range changed {
 		s.put(b.ID, b)
 	}

@@ -53,7 +53,7 @@ func (c *Report) decide(d *decider) error {
 	id := d.s.groups.Resolve(c.Provider, c.Model)
 	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
 	if c.RequestID != "" {
-		if seq, ok := d.s.requests.get(requestKey(c.Account, c.RequestID)); ok {
+		if seq, ok := d.s.requests.get(requestKey{c.Account, c.RequestID}); ok {
 			d.out.earlier = keyUse{first: seq, last: seq}
 			return nil
 		}

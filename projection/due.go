@@ -1,0 +1,209 @@
+package projection
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// deadline is the end of one block.
+type deadline struct {
+	at              time.Time
+	account, target string
+	dimension       events.Dimension
+}
+
+func (d deadline) compare(o deadline) int {
+	return cmp.Or(d.at.Compare(o.at), strings.Compare(d.account, o.account), strings.Compare(d.target, o.target),
+		cmp.Compare(d.dimension, o.dimension))
+}
+
+// deadlines yields the ends of an account's blocks, recorded or not.
+func (a *Account) deadlines() iter.Seq[deadline] {
+	return func(yield func(deadline) bool) {
+		for i := range a.Cells {
+			c := &a.Cells[i]
+			if c.Cooling != nil && !yield(deadline{c.Cooling.Until, a.ID, c.Target, events.DimensionCooling}) {
+				return
+			}
+			if c.Suspended != nil && !c.Suspended.Until.IsZero() &&
+				!yield(deadline{c.Suspended.Until, a.ID, c.Target, events.DimensionSuspended}) {
+				return
+			}
+		}
+	}
+}
+
+// deadlineAfter returns the account's first deadline after t; zero if it has none.
+func (a *Account) deadlineAfter(t time.Time) (first time.Time) {
+	for d := range a.deadlines() {
+		if d.at.After(t) && (first.IsZero() || d.at.Before(first)) {
+			first = d.at
+		}
+	}
+	return first
+}
+
+// dueQueue orders accounts by their first deadline: a binary heap that knows where
+// each account stands in it. Only a working state has one: it is changed in place.
+type dueQueue struct {
+	heap []dueItem
+	// place :: slot → 1 + index in the heap; 0: not in it
+	place []int32
+}
+
+// dueItem is an account's first deadline, in nanoseconds since 1970: the log holds no
+// time that does not fit.
+type dueItem struct {
+	at   int64
+	slot slot
+}
+
+// set notes an account's first deadline, or, if that is zero, that it has none.
+func (q *dueQueue) set(k slot, first time.Time) {
+	for int(k) >= len(q.place) {
+		q.place = append(q.place, 0)
+	}
+	i := int(q.place[k]) - 1
+	switch {
+	case first.IsZero() && i < 0:
+		return
+	case first.IsZero():
+		q.place[k] = 0
+		last := q.heap[len(q.heap)-1]
+		if q.heap = q.heap[:len(q.heap)-1]; i < len(q.heap) {
+			q.fix(i, last)
+		}
+	case i < 0:
+		q.heap = append(q.heap, dueItem{})
+		q.fix(len(q.heap)-1, dueItem{first.UnixNano(), k})
+	default:
+		q.fix(i, dueItem{first.UnixNano(), k})
+	}
+}
+
+// fix puts an item where it belongs on the way up or down from index i, which is
+// free.
+func (q *dueQueue) fix(i int, x dueItem) {
+	for i > 0 && x.at < q.heap[(i-1)/2].at {
+		q.put(i, q.heap[(i-1)/2])
+		i = (i - 1) / 2
+	}
+	for {
+		child := 2*i + 1
+		if child+1 < len(q.heap) && q.heap[child+1].at < q.heap[child].at {
+			child++
+		}
+		if child >= len(q.heap) || q.heap[child].at >= x.at {
+			break
+		}
+		q.put(i, q.heap[child])
+		i = child
+	}
+	q.put(i, x)
+}
+
+func (q *dueQueue) put(i int, x dueItem) {
+	q.heap[i] = x
+	q.place[x.slot] = int32(i) + 1
+}
+
+// noDeadline is after all deadlines.
+const noDeadline = math.MaxInt64
+
+// split tells the accounts that have a deadline at or before t from the others, of
+// which it returns the first deadline. Beyond its answer it takes no time.
+func (q *dueQueue) split(t int64) (due []slot, next int64) {
+	next = noDeadline
+	var walk func(i int)
+	walk = func(i int) {
+		switch {
+		case i >= len(q.heap):
+		case q.heap[i].at > t:
+			next = min(next, q.heap[i].at)
+		default:
+			due = append(due, q.heap[i].slot)
+			walk(2*i + 1)
+			walk(2*i + 2)
+		}
+	}
+	walk(0)
+	return due, next
+}
+
+// queue returns the deadlines in order: those of a working state, or, in time that
+// grows with the pool, those of a published one.
+func (s *State) queue() *dueQueue {
+	if s.due != nil {
+		return s.due
+	}
+	q := new(dueQueue)
+	for k, a := range s.accounts.from("") {
+		q.set(k, a.deadlineAfter(time.Time{}))
+	}
+	return q
+}
+
+// NextDeadline returns the earliest end of a block at or after which something may
+// become usable, including one that has come and is not yet recorded; false if
+// none has an end. On a published state it looks at all accounts.
+func (s *State) NextDeadline() (time.Time, bool) {
+	q := s.queue()
+	if len(q.heap) == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(0, q.heap[0].at).UTC(), true
+}
+
+// Due reports whether a block's deadline has come at now and is not recorded.
+func (s *State) Due(now time.Time) bool {
+	at, ok := s.NextDeadline()
+	return ok && !at.After(now)
+}
+
+// overdue returns the deadlines at or before now, in order.
+func (s *State) overdue(now time.Time) []deadline {
+	var all []deadline
+	due, _ := s.queue().split(now.UnixNano())
+	for _, k := range due {
+		for d := range s.accounts.at(k).deadlines() {
+			if !d.at.After(now) {
+				all = append(all, d)
+			}
+		}
+	}
+	slices.SortFunc(all, deadline.compare)
+	return all
+}
+
+// dueBetween yields the ids of the accounts with a deadline in [from, to].
+func (s *State) dueBetween(from, to time.Time) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		due, _ := s.queue().split(to.UnixNano())
+		for _, k := range due {
+			a := s.accounts.at(k)
+			if at := a.deadlineAfter(from.Add(-1)); !at.IsZero() && !at.After(to) && !yield(a.ID) {
+				return
+			}
+		}
+	}
+}
+
+// dueAfter returns the earliest deadline after t; false if there is none.
+func (s *State) dueAfter(t time.Time) (at time.Time, ok bool) {
+	due, next := s.queue().split(t.UnixNano())
+	for _, k := range due {
+		if later := s.accounts.at(k).deadlineAfter(t); !later.IsZero() {
+			next = min(next, later.UnixNano())
+		}
+	}
+	if next == noDeadline {
+		return time.Time{}, false
+	}
+	return time.Unix(0, next).UTC(), true
+}
