@@ -22,6 +22,8 @@ type Index struct {
 	epoch uint64  // rises with every index; marks what an update may still change
 	// The lanes are those of from, and hold before until; a zero until is never.
 	from, until time.Time
+	// first and last are the same for picks: the instants that it holds between.
+	first, last Instant
 }
 
 // Pool is the configured accounts of one provider.
@@ -61,6 +63,9 @@ func (x *Index) PoolOf(r *Resolution) *Pool {
 func (x *Index) Exact(now time.Time) bool {
 	return !now.Before(x.from) && (x.until.IsZero() || now.Before(x.until))
 }
+
+// ExactAt is Exact for an instant.
+func (x *Index) ExactAt(now Instant) bool { return now >= x.first && now < x.last }
 
 // At returns the account at a position.
 func (p *Pool) At(i int) *Account { return p.chunks[i/chunkSize].accounts[i%chunkSize] }
@@ -230,6 +235,7 @@ func (u *indexUpdate) close() {
 		u.index.known = append(u.index.known, u.index.pools[provider])
 	}
 	u.index.until, _ = u.is.state.dueAfter(u.is.now)
+	u.index.first, u.index.last = InstantOf(u.index.from), InstantOf(u.index.until)
 }
 
 // renew makes a provider's pool anew, after its members or their order changed.

@@ -39,6 +39,8 @@ func (v volatiles) blocks(account string, id *projection.Resolution, now time.Ti
 // overlay is what reports say while the log cannot be written.
 type overlay struct{ blocks atomic.Pointer[volatiles] }
 
+func (o *overlay) empty() bool { return o.blocks.Load() == nil }
+
 // load returns the blocks that may be live at now, nil if there are none.
 func (o *overlay) load(now time.Time) volatiles {
 	p := o.blocks.Load()

@@ -19,6 +19,9 @@ const (
 // whole.
 type memory struct {
 	names atomic.Pointer[map[nameKey]*name]
+	// recent are names met lately, each in the slot of its hash: half the time of a
+	// pick would else go into the look-up.
+	recent [256]atomic.Pointer[name]
 	// turns :: (provider, target) → the turns of its tiers
 	turns      atomic.Pointer[map[turnKey]*turns]
 	overflow   turns         // shared by what does not fit
@@ -34,6 +37,7 @@ type (
 // name is what a (provider, model) as clients write it stands for under the groups
 // that resolved it.
 type name struct {
+	key      nameKey
 	groups   *projection.Groups
 	id       *projection.Resolution
 	turns    *turns
@@ -46,11 +50,15 @@ type turns struct {
 	claim atomic.Pointer[claim] // the last probe; nil: none yet
 }
 
+// cacheLine is how much memory processors pass to each other at once.
+const cacheLine = 64
+
 // turn is who was served last. Picks among candidates have turns of their own, since
 // they may name accounts that are in no pool.
 type turn struct {
 	priority int
 	roster   atomic.Pointer[projection.Roster] // what the places refer to
+	_        [cacheLine]byte                   // what every pick writes lies apart from what it reads
 	at, slot atomic.Int64
 	last     atomic.Pointer[projection.Account] // among candidates
 	wheel    atomic.Uint64                      // among candidates by weight: the part of the turn that has passed
@@ -63,10 +71,36 @@ func newMemory(s Strategies) *memory {
 	return m
 }
 
+// known returns what the names stand for under the groups of a view, or nil if that
+// is not remembered.
+func (m *memory) known(g *projection.Groups, provider, model string) *name {
+	recent := &m.recent[slot(provider, model)]
+	if n := recent.Load(); n != nil && n.groups == g && n.key.model == model && n.key.provider == provider {
+		return n
+	}
+	if n := (*m.names.Load())[nameKey{provider, model}]; n != nil && n.groups == g {
+		recent.Store(n)
+		return n
+	}
+	return nil
+}
+
+// slot hashes what tells most names apart: their length and some of their letters.
+func slot(provider, model string) uint8 {
+	n := len(model)
+	if n == 0 || provider == "" {
+		return 0
+	}
+	h := uint(n)
+	for _, b := range [...]byte{model[0], model[n/4], model[n/2], model[n-n/4-1], model[n-1], provider[0]} {
+		h = h*31 + uint(b)
+	}
+	return uint8(h)
+}
+
 // name resolves a request's names under the groups of a view.
 func (m *memory) name(g *projection.Groups, provider, model string) *name {
-	table := m.names.Load()
-	if n := (*table)[nameKey{provider, model}]; n != nil && n.groups == g {
+	if n := m.known(g, provider, model); n != nil {
 		return n
 	}
 	return m.learn(g, provider, model)
@@ -75,8 +109,8 @@ func (m *memory) name(g *projection.Groups, provider, model string) *name {
 // learn adds a name, or replaces one that older groups resolved.
 func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 	id := g.Resolve(provider, model)
-	n := &name{groups: g, id: id, turns: m.turnsOf(id), strategy: m.strategies.of(id.Provider)}
 	key := nameKey{strings.Clone(provider), strings.Clone(model)}
+	n := &name{key: key, groups: g, id: id, turns: m.turnsOf(id), strategy: m.strategies.of(id.Provider)}
 	for {
 		table := m.names.Load()
 		if _, known := (*table)[key]; !known && len(*table) >= maxNames {
