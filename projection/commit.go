@@ -290,6 +290,8 @@ func (o *Outcome) describe(s *State, now time.Time) {
 			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
 		case *events.CooldownCleared:
 			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
+		case *events.RecheckRequested:
+			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
 		}
 	}
 }
