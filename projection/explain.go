@@ -54,6 +54,9 @@ type Ending struct {
 	Block Status // suspended, held or cooling
 	At    time.Time
 	How   string
+	// NextProbe is when a request may be let through to see whether a quota is back; see
+	// [Outlook.NextProbe].
+	NextProbe time.Time
 }
 
 // Lookup returns a record by its seq.
@@ -67,7 +70,7 @@ func (e *Engine) Why(ctx context.Context, q Question) (*Explanation, error) {
 // Explain answers a question about a state as seen at now. It is pure but for what
 // lookup reads. Errors are *Error for what is not known, or lookup's.
 func Explain(s *State, q Question, now time.Time, lookup Lookup) (*Explanation, error) {
-	x := explainer{s: s, now: now.UTC(), lookup: lookup}
+	x := explainer{s: s, now: now.UTC(), lookup: lookup, outlook: NewOutlook(s, now.UTC())}
 	out := &Explanation{GroupsVersion: s.groups.Version, PolicyVersion: s.policy.Version}
 	var err error
 	switch {
@@ -82,9 +85,10 @@ func Explain(s *State, q Question, now time.Time, lookup Lookup) (*Explanation, 
 }
 
 type explainer struct {
-	s      *State
-	now    time.Time
-	lookup Lookup
+	s       *State
+	now     time.Time
+	lookup  Lookup
+	outlook *Outlook
 }
 
 func (x *explainer) account(out *Explanation, q Question) error {
@@ -217,7 +221,7 @@ func (x *explainer) cell(a *Account, target string) (CellExplanation, error) {
 		}
 		out.Causes = append(out.Causes, Cause{Record: r, Text: causeText(r)})
 	}
-	out.Ends = c.endings(x.now)
+	out.Ends = x.endings(a, &c)
 	out.Sentence = x.sentence(a, &c, &out)
 	return out, nil
 }
@@ -229,6 +233,9 @@ func (c *Cell) seqs(now time.Time) []events.Seq {
 	k, h, s := c.Live(now)
 	if k != nil {
 		seqs = append(seqs, k.Started, k.Decided, k.Last.Seq)
+		if c.Recheck.Seq > k.Started {
+			seqs = append(seqs, c.Recheck.Seq)
+		}
 	}
 	if h != nil {
 		seqs = append(seqs, h.Started, h.Last.Seq)
@@ -239,16 +246,13 @@ func (c *Cell) seqs(now time.Time) []events.Seq {
 	if len(seqs) == 0 && c.LastSeq > 0 {
 		seqs = append(seqs, c.LastSeq)
 	}
-	if c.Recheck.Seq > 0 {
-		seqs = append(seqs, c.Recheck.Seq)
-	}
 	slices.Sort(seqs)
 	return slices.Compact(seqs)
 }
 
-func (c *Cell) endings(now time.Time) []Ending {
+func (x *explainer) endings(a *Account, c *Cell) []Ending {
 	var ends []Ending
-	k, h, s := c.Live(now)
+	k, h, s := c.Live(x.now)
 	if s != nil {
 		end := Ending{Block: StatusSuspended, At: s.Until, How: "its time, or a lift"}
 		if s.Until.IsZero() {
@@ -260,7 +264,9 @@ func (c *Cell) endings(now time.Time) []Ending {
 		ends = append(ends, Ending{Block: StatusHeld, How: "a clear, a served request, or a new credential; it has no end of its own"})
 	}
 	if k != nil {
-		ends = append(ends, Ending{Block: StatusCooling, At: k.Until, How: "its deadline, a clear, or a served request"})
+		end := Ending{Block: StatusCooling, At: k.Until, NextProbe: x.outlook.NextProbe(a, c.Target)}
+		end.How = "its deadline, a clear, " + x.served(end.NextProbe)
+		ends = append(ends, end)
 	}
 	return ends
 }

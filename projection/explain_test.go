@@ -81,6 +81,19 @@ func TestWhyGolden(t *testing.T) {
 			x.report("a1", opus, quota(600))
 			x.at(time.Minute).report("a1", opus, ok())
 		}},
+		{"a recheck, not answered yet", account("claude"), func(x *scenario) {
+			x.report("a1", opus, quota(255600))
+			x.at(time.Minute).do(&Recheck{Filter: Filter{Account: "a1"}, Reason: "the provider promised"})
+		}},
+		{"a probe that found the quota spent", account("claude"), func(x *scenario) {
+			x.report("a1", opus, quota(255600))
+			x.at(time.Hour).probe("a1", quota(252000))
+		}},
+		{"a probe that found the quota back", account("claude"), func(x *scenario) {
+			x.report("a1", opus, quota(255600))
+			x.at(time.Minute).do(&Recheck{Filter: Filter{Account: "a1"}})
+			x.at(time.Hour).probe("a1", ok())
+		}},
 		{"switched off", account("claude"), func(x *scenario) { x.do(&PatchAccount{ID: "a1", Disabled: new(true)}) }},
 		{"a model that some can serve", Question{Provider: "antigravity", Model: sonnet}, func(x *scenario) {
 			x.report("a1", opus, quota(600))
@@ -107,6 +120,14 @@ func TestWhyGolden(t *testing.T) {
 		}
 	}
 	golden(t, "why.txt", b.String())
+}
+
+// probe reports the answer to a probe of a Claude model.
+func (x *scenario) probe(account string, s events.Signal) {
+	x.Helper()
+	r := x.observed(account, opus, s)
+	r.Lease, r.Probe = x.s.Head().Seq, true
+	x.tell(r)
 }
 
 func golden(t *testing.T, name, got string) {

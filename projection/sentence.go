@@ -83,7 +83,11 @@ func availableCause(out *CellExplanation) string {
 	case *events.CooldownCleared:
 		return fmt.Sprintf("%s cleared it at %s (record %d)", r.Actor, clockTime(r.At), r.Seq)
 	case *events.Recovered:
-		return fmt.Sprintf("a served request ended the block at %s (record %d)", clockTime(r.At), r.Seq)
+		what := "a served request"
+		if e.Probe {
+			what = "a probe"
+		}
+		return fmt.Sprintf("%s ended the block at %s (record %d)", what, clockTime(r.At), r.Seq)
 	case *events.LimitObserved:
 		if !e.Until.IsZero() {
 			return fmt.Sprintf("the cooldown ended at %s (record %d)", clockTime(e.Until), r.Seq)
@@ -103,6 +107,18 @@ func (x *explainer) until(t time.Time) string {
 }
 
 func clockTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// served says what evidence would end a cooldown, and when a probe may bring it.
+func (x *explainer) served(probe time.Time) string {
+	switch {
+	case probe.IsZero():
+		return "or a served request"
+	case probe.After(x.now):
+		return "a served request, or a probe, at " + clockTime(probe)
+	default:
+		return "a served request, or a probe, which is due: the next request may be one"
+	}
+}
 
 // roundUp gives a duration in at most two units, never shorter than it is.
 func roundUp(d time.Duration) string {
@@ -134,7 +150,7 @@ func roundUp(d time.Duration) string {
 func causeText(r events.Record) string {
 	switch e := r.Event.(type) {
 	case *events.LimitObserved:
-		text := fmt.Sprintf("HTTP %d for %s read as %s by %s", e.Status, e.Model, describeSignal(e.Class, e.Signal.Reason), e.Signal.Rule)
+		text := probed(e.Probe) + fmt.Sprintf("HTTP %d for %s read as %s by %s", e.Status, e.Model, describeSignal(e.Class, e.Signal.Reason), e.Signal.Rule)
 		switch {
 		case e.Effect == events.EffectNone:
 			return text + "; nothing blocked: " + e.Why
@@ -152,13 +168,23 @@ func causeText(r events.Record) string {
 		return withReason("suspension lifted", e.Reason)
 	case *events.CooldownCleared:
 		return withReason("cooldown cleared", e.Reason)
+	case *events.RecheckRequested:
+		return withReason("a probe was asked for", e.Reason)
 	case *events.Recovered:
-		return fmt.Sprintf("HTTP %d for %s: served", e.Status, e.Model)
+		return probed(e.Probe) + fmt.Sprintf("HTTP %d for %s: served", e.Status, e.Model)
 	case *events.Expired:
 		return "expired at " + clockTime(e.Due)
 	default:
 		return string(r.Kind())
 	}
+}
+
+// probed begins the text of what a probe was answered.
+func probed(probe bool) string {
+	if probe {
+		return "a probe: "
+	}
+	return ""
 }
 
 func withReason(what, reason string) string {
