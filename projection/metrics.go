@@ -13,11 +13,12 @@ import (
 type metrics struct {
 	engine       *Engine
 	observations *prometheus.CounterVec
+	probes       *prometheus.CounterVec
 	latency      prometheus.Histogram
 	batch        prometheus.Histogram
 	jumps        prometheus.Counter
 
-	usable, total, cells, seq *prometheus.Desc
+	usable, total, cells, seq, degraded *prometheus.Desc
 }
 
 func newMetrics(e *Engine) *metrics {
@@ -29,6 +30,9 @@ func newMetrics(e *Engine) *metrics {
 		observations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "abeyance_observations_total", Help: "Upstream answers recorded, by class and effect.",
 		}, []string{"class", "effect"}),
+		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "abeyance_probes_total", Help: "Answers to probes recorded, by effect: recovered, or the quota is still spent.",
+		}, []string{"effect"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "abeyance_append_seconds", Help: "Time to append one batch durably.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -44,9 +48,14 @@ func newMetrics(e *Engine) *metrics {
 		total:  desc("accounts", "Configured accounts of a provider that has the quota group.", "provider", "group"),
 		cells:  desc("cells", "Cells by status now, touched ones only.", "status"),
 		seq:    desc("log_seq", "Seq of the newest record."),
+
+		degraded: desc("degraded", "1 if the log cannot be written and picks go on from the last state, else 0."),
 	}
 	for _, c := range events.Classes() {
 		m.observations.WithLabelValues(string(c), string(events.EffectStarted))
+	}
+	for _, effect := range []events.Effect{events.EffectRecovered, events.EffectKept} {
+		m.probes.WithLabelValues(string(effect))
 	}
 	return m
 }
@@ -57,13 +66,13 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.counted() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.usable, m.total, m.cells, m.seq} {
+	for _, d := range []*prometheus.Desc{m.usable, m.total, m.cells, m.seq, m.degraded} {
 		ch <- d
 	}
 }
 
 func (m *metrics) counted() []prometheus.Collector {
-	return []prometheus.Collector{m.observations, m.latency, m.batch, m.jumps}
+	return []prometheus.Collector{m.observations, m.probes, m.latency, m.batch, m.jumps}
 }
 
 // Collect implements prometheus.Collector.
@@ -74,8 +83,14 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	s, now := m.engine.State(), m.engine.now()
+	view, now := m.engine.View(), m.engine.now()
+	s := view.State
 	gauge(m.seq, float64(s.Head().Seq))
+	degraded := 0.0
+	if view.Degraded {
+		degraded = 1
+	}
+	gauge(m.degraded, degraded)
 	providers := map[string]bool{}
 	byStatus := map[Status]int{}
 	for a := range s.Accounts("") {
@@ -100,12 +115,20 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *metrics) appended(recs []events.Record, took time.Duration, commands int) {
 	m.latency.Observe(took.Seconds())
 	m.batch.Observe(float64(commands))
+	served := "" // the report whose success was counted as a probe last: it may end several blocks
 	for _, r := range recs {
 		switch e := r.Event.(type) {
 		case *events.LimitObserved:
 			m.observations.WithLabelValues(string(e.Class), string(e.Effect)).Inc()
+			if e.Probe {
+				m.probes.WithLabelValues(string(e.Effect)).Inc()
+			}
 		case *events.Recovered:
 			m.observations.WithLabelValues(string(events.ClassOK), string(events.EffectRecovered)).Inc()
+			if e.Probe && r.CorrelationID != served {
+				served = r.CorrelationID
+				m.probes.WithLabelValues(string(events.EffectRecovered)).Inc()
+			}
 		}
 	}
 }

@@ -191,7 +191,33 @@ func TestMetrics(t *testing.T) {
 	if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
-	families, err := reg.Gather()
+	gauged(t, reg, map[string]float64{
+		"abeyance_usable_accounts/claude/antigravity": 0, "abeyance_usable_accounts/gemini-pro/antigravity": 1,
+		"abeyance_accounts/claude/antigravity": 2, "abeyance_cells/cooling": 1, "abeyance_cells/suspended": 1,
+		"abeyance_log_seq": float64(e.State().Head().Seq), "abeyance_observations_total/quota_exhausted/started": 1,
+		"abeyance_degraded": 0,
+	})
+	// Probes: one finds the quota spent; another, of an account two cells of which
+	// cool, finds it back.
+	spent := limit("a1", opus, 60)
+	spent.Do.(*Report).Probe = true
+	execute(t, e, spent)
+	execute(t, e, command(&Report{Account: "a1", Provider: "antigravity", Model: opus, Status: 503, Signal: capacity(60)}))
+	served := &Report{Account: "a1", Provider: "antigravity", Model: opus, Status: 200, Signal: ok(), Lease: e.State().Head().Seq, Probe: true}
+	if out := execute(t, e, command(served)); len(out.Records) != 2 {
+		t.Fatalf("%d records of a recovery, want 2", len(out.Records))
+	}
+	gauged(t, reg, map[string]float64{"abeyance_probes_total/kept": 1, "abeyance_probes_total/recovered": 1})
+	// A second engine in the process has a registry of its own.
+	other := *o
+	other.Registerer = prometheus.NewRegistry()
+	open(t, eventstest.New(), &other)
+}
+
+// gauged compares metrics, each named with the values of its labels.
+func gauged(t *testing.T, from prometheus.Gatherer, wants map[string]float64) {
+	t.Helper()
+	families, err := from.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,17 +232,9 @@ func TestMetrics(t *testing.T) {
 			got[name.String()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
-	for name, want := range map[string]float64{
-		"abeyance_usable_accounts/claude/antigravity": 0, "abeyance_usable_accounts/gemini-pro/antigravity": 1,
-		"abeyance_accounts/claude/antigravity": 2, "abeyance_cells/cooling": 1, "abeyance_cells/suspended": 1,
-		"abeyance_log_seq": float64(e.State().Head().Seq), "abeyance_observations_total/quota_exhausted/started": 1,
-	} {
+	for name, want := range wants {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v, want %v", name, v, want)
 		}
 	}
-	// A second engine in the process has a registry of its own.
-	other := *o
-	other.Registerer = prometheus.NewRegistry()
-	open(t, eventstest.New(), &other)
 }
