@@ -124,8 +124,9 @@ func (r *Roster) Len() int { return len(r.ids) }
 // ID returns the stored id of the account at a position.
 func (r *Roster) ID(i int) string { return r.ids[i] }
 
-// Hash returns the Hash64 of the id at a position.
-func (r *Roster) Hash(i int) uint64 { return r.hashes[i] }
+// Hashes returns the Hash64 of the ids at the 64 positions from 64*w on, or as many as
+// there are.
+func (r *Roster) Hashes(w int) []uint64 { return r.hashes[w*64 : min(w*64+64, len(r.hashes))] }
 
 // Find returns the position of an account.
 func (r *Roster) Find(id string) (int, bool) {

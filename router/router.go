@@ -85,7 +85,7 @@ func (r *Router) Pick(q Request) (l Lease, err error) {
 	v := r.engine.View()
 	n := r.memory.known(v.State.Groups(), q.Provider, q.Model)
 	if n != nil && q.plain() && !q.Now.IsZero() && r.overlay.empty() {
-		if account := n.turn(v, projection.InstantOf(q.Now)); account != "" {
+		if account := n.quick(v, &q); account != "" {
 			l.Account, l.Provider, l.Model = r.ids.Given(account), n.id.Provider, q.Model
 			l.Target, l.Seq = n.id.Target, v.State.Head().Seq
 			l.Degraded = v.Degraded
@@ -124,48 +124,6 @@ func (r *Router) pick(v *projection.View, q Request) (Lease, error) {
 		l.WouldBlock = s.wouldBlock(account)
 	}
 	return l, nil
-}
-
-// plain reports whether the request asks for nothing but the next turn.
-func (q *Request) plain() bool {
-	return len(q.Candidates) == 0 && len(q.Exclude) == 0 && q.Strategy == "" && !q.DryRun
-}
-
-// turn takes the next turn of the first priority, where the lane tells and nothing
-// else matters: what most picks come to. It returns the stored id of the account, empty
-// if the pick is not that simple.
-func (n *name) turn(v *projection.View, now projection.Instant) string {
-	x := v.Index
-	if n.strategy != RoundRobin || v.ObserveOnly || !x.ExactAt(now) {
-		return ""
-	}
-	p := x.PoolOf(n.id)
-	if p == nil {
-		return ""
-	}
-	lane := p.Lane(n.id)
-	if lane == nil || lane.ProbeDue(false) <= now {
-		return ""
-	}
-	t := &p.Tiers()[0]
-	turn := n.turns.of(t.Priority)
-	if turn.roster.Load() != p.Roster {
-		return ""
-	}
-	for {
-		last := turn.at.Load()
-		from := within(last, t.Start, t.End)
-		i := lane.Next(from, t.End)
-		if i < 0 {
-			i = lane.Next(t.Start, from)
-		}
-		if i < 0 {
-			return ""
-		}
-		if turn.at.CompareAndSwap(last, int64(i)) {
-			return p.ID(i)
-		}
-	}
 }
 
 // wouldBlock returns the status that an engine which does more than observe would

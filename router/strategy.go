@@ -62,11 +62,14 @@ func (s *selection) nearest(t projection.Tier) int {
 	session := projection.Hash64(s.q.Session)
 	best, most := -1, uint64(0)
 	for w := t.Start / 64; w*64 < t.End; w++ {
-		for word := s.word(w, t); word != 0; word &= word - 1 {
-			i := w*64 + bits.TrailingZeros64(word)
-			// Few are nearer than all before them, so few need the costlier look.
-			if n := nearness(session, s.pool.Hash(i)); (n > most || best < 0) && s.passes(i) {
-				best, most = i, n
+		word := s.word(w, t)
+		if word == 0 {
+			continue
+		}
+		for i, hash := range s.pool.Hashes(w) {
+			// Few are nearer than all before them, so few need the costlier looks.
+			if n := nearness(session, hash); n >= most && word&(1<<i) != 0 && (n > most || best < 0) && s.passes(w*64+i) {
+				best, most = w*64+i, n
 			}
 		}
 	}

@@ -42,6 +42,7 @@ type name struct {
 	id       *projection.Resolution
 	turns    *turns
 	strategy Strategy
+	way      way // of the strategy
 }
 
 // turns are those of one target, a turn for each priority met.
@@ -111,6 +112,7 @@ func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 	id := g.Resolve(provider, model)
 	key := nameKey{strings.Clone(provider), strings.Clone(model)}
 	n := &name{key: key, groups: g, id: id, turns: m.turnsOf(id), strategy: m.strategies.of(id.Provider)}
+	n.way = wayOf(n.strategy)
 	for {
 		table := m.names.Load()
 		if _, known := (*table)[key]; !known && len(*table) >= maxNames {
