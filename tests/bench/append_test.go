@@ -1,5 +1,4 @@
-// Package bench measures the whole program against floors taken in the same run.
-package bench
+package main
 
 import (
 	"context"

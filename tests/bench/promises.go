@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+const module = "github.com/abeyance/abeyance"
+
+// promise is a benchmark, and what its metrics are to be.
+type promise struct {
+	pkg, bench string
+	figure     string // the metric to show; of time, in ns
+	floor      string // the metric of the floor, if it has one
+	ratio      string // the metric of the ratio, if it has one
+	goals      []goal
+}
+
+// goal bounds a metric.
+type goal struct {
+	metric  string
+	limit   float64
+	atLeast bool // else at most
+	in      *regexp.Regexp
+}
+
+func atMost(metric string, limit float64) goal { return goal{metric: metric, limit: limit} }
+func atLeast(metric string, limit float64) goal {
+	return goal{metric: metric, limit: limit, atLeast: true}
+}
+
+// where restricts a goal to the benchmarks whose name matches.
+func (g goal) where(pattern string) goal {
+	g.in = regexp.MustCompile(pattern)
+	return g
+}
+
+// promises are the numbers of selection and publishing, and those of appending, in
+// the order of what users meet.
+func promises(only string) []promise {
+	all := []promise{
+		{
+			module + "/router", "^BenchmarkPick$", "ns/pick", "floor-ns", "x-floor",
+			[]goal{atMost("x-floor", 2.5), atMost("allocs/op", 0)},
+		},
+		{
+			module + "/router", "^BenchmarkPickAllBlocked$", "ns/pick", "floor-ns", "x-floor",
+			[]goal{atMost("ns/pick", 1000)},
+		},
+		{
+			module + "/router", "^BenchmarkPickSticky$", "ns/pick", "", "",
+			[]goal{
+				atMost("ns/pick", 2000).where("accounts=1000/"), atMost("ns/pick", 250_000).where("accounts=100000/"),
+				atMost("allocs/op", 0),
+			},
+		},
+		{module + "/router", "^BenchmarkPickParallel$", "ns/pick", "floor-ns", "x-floor", []goal{atMost("x-floor", 2.5)}},
+		{module + "/router", "^BenchmarkPickWhileChanging$", "p99-ns", "idle-p99-ns", "x-idle", []goal{atMost("x-idle", 1.5)}},
+		{module + "/router", "^BenchmarkFairness$", "max/min", "", "", []goal{atMost("max/min", 1.01)}},
+		{
+			module + "/projection", "^BenchmarkPublish$", "ns/change", "", "",
+			[]goal{
+				atMost("ns/change", 15_000).where("batch=1$"), atMost("B/op", 32<<10).where("batch=1$"),
+				atMost("ns/change", 1000).where("batch=256"),
+			},
+		},
+		{module + "/api", "^BenchmarkPickOverLoopback$", "ns/pick", "floor-ns", "of-floor", []goal{atLeast("of-floor", 0.8)}},
+		{
+			module + "/tests/bench", "^BenchmarkAppend$", "reports/s", "floor/s", "ratio",
+			[]goal{
+				atLeast("ratio", 0.9).where("waiters=1$"), atLeast("ratio", 0.7).where("waiters=256$"),
+				atLeast("ratio", 0.65).where("waiters=1024$"),
+			},
+		},
+	}
+	if only == "" {
+		return all
+	}
+	var some []promise
+	for _, p := range all {
+		if strings.Contains(p.bench, only) {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// result is one line of go test -bench: the name, and each metric by its unit.
+type result struct {
+	name    string
+	metrics map[string]float64
+}
+
+// processors is what go test appends to a name: on how many the benchmark ran.
+var processors = regexp.MustCompile(`-\d+$`)
+
+// parse reads the lines of benchmarks; others, such as the package's, are passed over.
+func parse(r io.Reader) []result {
+	var list []result
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		name := processors.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
+		x := result{name, map[string]float64{}}
+		for i := 2; i+1 < len(fields); i += 2 {
+			if v, err := strconv.ParseFloat(fields[i], 64); err == nil {
+				x.metrics[fields[i+1]] = v
+			}
+		}
+		list = append(list, x)
+	}
+	return list
+}
+
+// rows are the lines of the table for a result: one for each goal it has, or one
+// without a goal.
+func (p promise) rows(r result) []string {
+	var rows []string
+	for _, g := range p.goals {
+		if g.in != nil && !g.in.MatchString(r.name) {
+			continue
+		}
+		value, ok := r.metrics[g.metric]
+		if !ok {
+			rows = append(rows, p.line(r, g.String(), "no such metric"))
+			continue
+		}
+		met := "yes"
+		if g.atLeast && value < g.limit || !g.atLeast && value > g.limit {
+			met = fmt.Sprintf("no: %s", short(value))
+		}
+		rows = append(rows, p.line(r, g.String(), met))
+	}
+	if rows == nil {
+		rows = append(rows, p.line(r, "-", "-"))
+	}
+	return rows
+}
+
+func (p promise) line(r result, goal, met string) string {
+	return strings.Join([]string{
+		r.name, p.show(r, p.figure) + " " + p.figure, p.show(r, p.floor), p.show(r, p.ratio), goal, met,
+	}, "\t")
+}
+
+func (p promise) show(r result, metric string) string {
+	if v, ok := r.metrics[metric]; ok {
+		return short(v)
+	}
+	return "-"
+}
+
+func (g goal) String() string {
+	sign := "<="
+	if g.atLeast {
+		sign = ">="
+	}
+	return fmt.Sprintf("%s %s %s", g.metric, sign, short(g.limit))
+}
+
+// short writes three digits that matter.
+func short(v float64) string {
+	switch {
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+}
