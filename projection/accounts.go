@@ -19,6 +19,7 @@ type accounts struct {
 	// table is an open hash table with linear probing: 1 + the slot of an account, 0
 	// where there is none. Its size is a power of two, at least twice the accounts.
 	table paged[slot]
+	size  uint32
 	seed  maphash.Seed
 	order *btree.Map[string, slot] // :: id → slot
 	free  []slot                   // the working state's own
@@ -30,7 +31,9 @@ func newAccounts() accounts {
 
 // share returns the present value, which later changes do not touch.
 func (x *accounts) share() accounts {
-	return accounts{slots: x.slots.share(), table: x.table.share(), seed: x.seed, order: x.order.Copy()}
+	shared := *x
+	shared.slots, shared.table, shared.order, shared.free = x.slots.share(), x.table.share(), x.order.Copy(), nil
+	return shared
 }
 
 func (x *accounts) len() int { return x.order.Len() }
@@ -47,7 +50,7 @@ func (x *accounts) at(k slot) *Account { return x.slots.at(uint32(k)) }
 
 // find returns an account and its slot; nil if there is none.
 func (x *accounts) find(id string) (slot, *Account) {
-	if x.table.size() == 0 {
+	if x.size == 0 {
 		return 0, nil
 	}
 	for i := x.home(id); ; i = x.next(i) {
@@ -63,10 +66,10 @@ func (x *accounts) find(id string) (slot, *Account) {
 
 // home is where in the table the search for an id begins, next where it goes on.
 func (x *accounts) home(id string) uint32 {
-	return uint32(maphash.String(x.seed, id)) & uint32(x.table.size()-1)
+	return uint32(maphash.String(x.seed, id)) & (x.size - 1)
 }
 
-func (x *accounts) next(i uint32) uint32 { return (i + 1) & uint32(x.table.size()-1) }
+func (x *accounts) next(i uint32) uint32 { return (i + 1) & (x.size - 1) }
 
 // set changes the account in a slot.
 func (x *accounts) set(k slot, a *Account) { x.slots.set(uint32(k), a) }
@@ -79,7 +82,7 @@ func (x *accounts) add(a *Account) slot {
 	}
 	x.set(k, a)
 	x.order.Set(a.ID, k)
-	if 2*x.len() > x.table.size() {
+	if 2*x.len() > int(x.size) {
 		x.rehash()
 	} else {
 		x.enter(k, a.ID)
@@ -98,10 +101,10 @@ func (x *accounts) enter(k slot, id string) {
 
 // rehash makes a table of twice the size.
 func (x *accounts) rehash() {
-	size := max(2*x.table.size(), pageSize)
+	x.size = max(2*x.size, pageSize)
 	x.table = paged[slot]{}
-	for i := range size {
-		x.table.set(uint32(i), 0)
+	for i := range x.size {
+		x.table.set(i, 0)
 	}
 	for k, a := range x.from("") {
 		x.enter(k, a.ID)
@@ -126,7 +129,7 @@ func (x *accounts) remove(k slot) {
 func (x *accounts) close(hole uint32) {
 	for i := x.next(hole); x.table.at(i) != 0; i = x.next(i) {
 		// An entry may move to the hole if its search passes there.
-		mask := uint32(x.table.size() - 1)
+		mask := x.size - 1
 		if home := x.home(x.at(x.table.at(i) - 1).ID); (i-home)&mask >= (i-hole)&mask {
 			x.table.set(hole, x.table.at(i))
 			hole = i

@@ -17,27 +17,27 @@ func (s *State) Apply(r events.Record) {
 	}
 	switch e := r.Event.(type) {
 	case *events.LimitObserved:
-		s.applyLimit(r, e)
+		s.applyLimit(&r, e)
 	case *events.Recovered:
-		s.applyRecovered(r, e)
+		s.applyRecovered(&r, e)
 	case *events.Suspended:
-		s.change(r, e.Target, func(c *Cell) {
+		s.change(&r, e.Target, func(c *Cell) {
 			c.Suspended = &Suspension{
 				Reason: e.Reason, By: r.Actor, OnBehalfOf: r.OnBehalfOf, Since: r.At, Until: e.Until, Seq: r.Seq,
 			}
 		})
 	case *events.Lifted:
-		s.change(r, e.Target, func(c *Cell) { c.Suspended = nil })
+		s.change(&r, e.Target, func(c *Cell) { c.Suspended = nil })
 	case *events.CooldownCleared:
-		s.change(r, e.Target, func(c *Cell) { c.endAutomatic(r) })
+		s.change(&r, e.Target, func(c *Cell) { c.endAutomatic(&r) })
 	case *events.RecheckRequested:
-		s.change(r, e.Target, func(c *Cell) { c.Recheck = Mark{r.Seq, r.At} })
+		s.change(&r, e.Target, func(c *Cell) { c.Recheck = Mark{r.Seq, r.At} })
 	case *events.Expired:
-		s.applyExpired(r, e)
+		s.applyExpired(&r, e)
 	case *events.AccountAdded:
 		s.put(r.Account, &Account{ID: r.Account, Spec: e.Spec, AddedSeq: r.Seq, AddedAt: r.At})
 	case *events.AccountChanged:
-		s.applyAccountChanged(r, e)
+		s.applyAccountChanged(&r, e)
 	case *events.AccountRemoved:
 		s.put(r.Account, nil)
 		s.removed.set(r.Account, Mark{r.Seq, r.At})
@@ -46,9 +46,9 @@ func (s *State) Apply(r events.Record) {
 	case *events.PolicyDefined:
 		s.policy = &Policy{Version: e.Version, Policy: e.Policy, Configured: e.Configured}
 	case *events.Imported:
-		s.applyImported(r, e)
+		s.applyImported(&r, e)
 	}
-	s.remember(r)
+	s.remember(&r)
 	s.head = s.head.Next(r)
 }
 
@@ -64,7 +64,7 @@ func (s *State) begin(log string) {
 }
 
 // remember keeps the ids by which the same command is known again.
-func (s *State) remember(r events.Record) {
+func (s *State) remember(r *events.Record) {
 	if r.IdempotencyKey != "" {
 		use, ok := s.keys.get(r.IdempotencyKey)
 		if !ok || use.last+1 != r.Seq || use.request != r.RequestHash {
@@ -84,7 +84,7 @@ func (s *State) remember(r events.Record) {
 
 // rememberRequest keeps the first record of an observation: a success may end
 // several blocks.
-func (s *State) rememberRequest(r events.Record, id string) {
+func (s *State) rememberRequest(r *events.Record, id string) {
 	if id == "" {
 		return
 	}
@@ -96,19 +96,19 @@ func (s *State) rememberRequest(r events.Record, id string) {
 
 // change applies f to a cell of the record's account, making the cell if it does
 // not exist. Records about accounts that are gone change nothing.
-func (s *State) change(r events.Record, target string, f func(*Cell)) {
+func (s *State) change(r *events.Record, target string, f func(*Cell)) {
 	s.changeCell(r.Account, target, r, f)
 }
 
-func (s *State) changeCell(account, target string, r events.Record, f func(*Cell)) {
-	a := s.Account(account)
+func (s *State) changeCell(account, target string, r *events.Record, f func(*Cell)) {
+	k, a := s.accounts.find(account)
 	if a == nil || target == "" {
 		return
 	}
 	if evict, ok := a.roomFor(target, r.At); ok && evict != "" {
 		a = a.without(evict)
 	}
-	s.put(account, a.with(target, func(c *Cell) {
+	s.replace(k, a.with(target, func(c *Cell) {
 		f(c)
 		c.LastSeq = r.Seq
 	}))
@@ -125,7 +125,7 @@ func (a *Account) without(target string) *Account {
 	return &b
 }
 
-func (s *State) applyLimit(r events.Record, e *events.LimitObserved) {
+func (s *State) applyLimit(r *events.Record, e *events.LimitObserved) {
 	if a := s.Account(r.Account); a == nil || e.Effect == events.EffectNone && e.Why != events.WhyFirstAuth && a.cell(e.Target) == nil {
 		return // nothing to remember
 	}
@@ -142,7 +142,7 @@ func (s *State) applyLimit(r events.Record, e *events.LimitObserved) {
 		case events.EffectKept:
 			c.keep(mark)
 			if e.Probe && c.Cooling != nil {
-				c.Cooling.probed(r)
+				c.Cooling.probed(*r)
 			}
 		}
 		if e.Why == events.WhyFirstAuth {
@@ -158,7 +158,7 @@ func (s *State) applyLimit(r events.Record, e *events.LimitObserved) {
 
 // cool starts or extends the cooldown. The blocks are shared with older snapshots,
 // so they are replaced, never changed.
-func (c *Cell) cool(r events.Record, e *events.LimitObserved) {
+func (c *Cell) cool(r *events.Record, e *events.LimitObserved) {
 	k := Cooling{
 		Until: e.Until, Reset: e.Reset, StartedAt: r.At, Started: r.Seq, Decided: r.Seq, Last: Mark{r.Seq, r.At},
 		Class: e.Class, Source: e.Source, Clamped: e.Clamp != nil, Step: e.Step, Provider: e.Provider, Model: e.Model,
@@ -166,7 +166,7 @@ func (c *Cell) cool(r events.Record, e *events.LimitObserved) {
 	if old := c.Cooling; old != nil && e.Effect == events.EffectExtended {
 		k.StartedAt, k.Started, k.Probes, k.Probed = old.StartedAt, old.Started, old.Probes, old.Probed
 		if e.Probe {
-			k.probed(r)
+			k.probed(*r)
 		}
 	}
 	c.Cooling = &k
@@ -196,19 +196,19 @@ func (c *Cell) keep(m Mark) {
 }
 
 // endAutomatic ends a cooldown or hold by a clear or a recovery.
-func (c *Cell) endAutomatic(r events.Record) {
+func (c *Cell) endAutomatic(r *events.Record) {
 	c.Cooling, c.Held, c.Ladder, c.Strikes = nil, nil, Ladder{}, Strikes{}
 	c.Ended = Mark{r.Seq, r.At}
 }
 
-func (s *State) applyRecovered(r events.Record, e *events.Recovered) {
+func (s *State) applyRecovered(r *events.Record, e *events.Recovered) {
 	s.change(r, e.Target, func(c *Cell) { c.endAutomatic(r) })
 	if e.Probe {
 		s.returned = s.returned.with(pool{e.Provider, e.Target}, Mark{r.Seq, r.At})
 	}
 }
 
-func (s *State) applyExpired(r events.Record, e *events.Expired) {
+func (s *State) applyExpired(r *events.Record, e *events.Expired) {
 	for _, cell := range e.Cells {
 		s.changeCell(cell.Account, cell.Target, r, func(c *Cell) {
 			if e.Dimension == events.DimensionSuspended {
@@ -220,7 +220,7 @@ func (s *State) applyExpired(r events.Record, e *events.Expired) {
 	}
 }
 
-func (s *State) applyAccountChanged(r events.Record, e *events.AccountChanged) {
+func (s *State) applyAccountChanged(r *events.Record, e *events.AccountChanged) {
 	a := s.Account(r.Account)
 	if a == nil {
 		return
@@ -240,7 +240,7 @@ func (s *State) applyAccountChanged(r events.Record, e *events.AccountChanged) {
 	s.put(r.Account, &b)
 }
 
-func (s *State) applyImported(r events.Record, e *events.Imported) {
+func (s *State) applyImported(r *events.Record, e *events.Imported) {
 	s.change(r, e.Target, func(c *Cell) {
 		if !e.CoolUntil.IsZero() {
 			c.Cooling = &Cooling{

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -199,7 +200,8 @@ func (a *Account) Cell(target string) Cell {
 }
 
 func (a *Account) find(target string) (int, bool) {
-	return slices.BinarySearchFunc(a.Cells, target, func(c Cell, t string) int { return strings.Compare(c.Target, t) })
+	i := sort.Search(len(a.Cells), func(i int) bool { return a.Cells[i].Target >= target })
+	return i, i < len(a.Cells) && a.Cells[i].Target == target
 }
 
 // Covers reports whether a block on target covers requests that resolve to r.

@@ -60,6 +60,7 @@ func CheckID(what, s string) error {
 		return fmt.Errorf("%s is empty", what)
 	case len(s) > events.MaxID:
 		return fmt.Errorf("%s has %d bytes; at most %d", what, len(s), events.MaxID)
+	case printable(s): // which nearly all are: nothing more can be wrong with it
 	case !utf8.ValidString(s):
 		return fmt.Errorf("%s is not valid UTF-8", what)
 	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }):
@@ -68,6 +69,16 @@ func CheckID(what, s string) error {
 		return fmt.Errorf("%s is not in Unicode normal form C", what)
 	}
 	return nil
+}
+
+// printable reports whether a text is printable ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // opaque returns an id as it may stand in the log: itself, or a hash of it if it

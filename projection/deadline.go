@@ -273,9 +273,10 @@ func (q *question) jitter(most time.Duration, reset time.Time) time.Duration {
 	if most <= 0 {
 		return 0
 	}
+	var room [128]byte // on the stack, as names of a usual length are
+	cell := append(append(append(append(room[:0], q.account...), 0), q.target...), 0)
 	h := fnv.New64a()
-	h.Write([]byte(q.account + "\x00" + q.target + "\x00"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(reset.Unix())))
+	h.Write(binary.BigEndian.AppendUint64(cell, uint64(reset.Unix())))
 	// FNV's high bits mix poorly on short input; fold them in.
 	x := h.Sum64()
 	x ^= x >> 33

@@ -1,22 +1,29 @@
 package projection
 
 // paged is a growing array in copy-on-write pages: a copy made by share costs
-// nothing, and afterwards the first change of a page copies that page. The zero
-// value is empty.
+// nothing, and afterwards the first change of a page copies that page and the branch
+// it hangs on. The zero value is empty.
 type paged[T any] struct {
-	pages []*page[T]
-	epoch uint64 // rises with every share; older pages are shared
-	own   bool   // pages, the slice itself, is not shared
+	branches []*branch[T]
+	epoch    uint64 // rises with every share; older pages and branches are shared
+	own      bool   // branches, the slice itself, is not shared
 }
 
-// pageSize is how many items are copied when one changes: about the root of the
-// largest array, because the list of pages is copied too.
-const pageSize = 256
+// pageSize is how many items a page has, and pages a branch: about the cube root of
+// the largest array, because one of each is copied when an item changes.
+const pageSize = 32
 
-type page[T any] struct {
-	epoch uint64 // in which the page was made
-	items [pageSize]T
-}
+// branch and page know the epoch in which they were made.
+type (
+	branch[T any] struct {
+		epoch uint64
+		pages [pageSize]*page[T]
+	}
+	page[T any] struct {
+		epoch uint64
+		items [pageSize]T
+	}
+)
 
 // share returns the present value, which later changes of p do not touch. It must not
 // be changed itself.
@@ -27,26 +34,33 @@ func (p *paged[T]) share() paged[T] {
 	return shared
 }
 
-// size is how many items there is room for.
-func (p *paged[T]) size() int { return len(p.pages) * pageSize }
+// at returns the item at i, or near one that was set.
+func (p *paged[T]) at(i uint32) T {
+	return p.branches[i/pageSize/pageSize].pages[i/pageSize%pageSize].items[i%pageSize]
+}
 
-// at returns the item at i, which is below the size.
-func (p *paged[T]) at(i uint32) T { return p.pages[i/pageSize].items[i%pageSize] }
-
-// set changes the item at i, which is at most the size: there the array grows.
+// set changes the item at i. The first of a page may be set only after those before.
 func (p *paged[T]) set(i uint32, v T) {
 	if !p.own {
-		p.pages = append(make([]*page[T], 0, len(p.pages)+1), p.pages...)
+		p.branches = append(make([]*branch[T], 0, len(p.branches)+1), p.branches...)
 		p.own = true
 	}
-	k := int(i / pageSize)
-	if k == len(p.pages) {
-		p.pages = append(p.pages, &page[T]{epoch: p.epoch})
+	k := int(i / pageSize / pageSize)
+	if k == len(p.branches) {
+		p.branches = append(p.branches, &branch[T]{epoch: p.epoch})
 	}
-	x := p.pages[k]
-	if x.epoch != p.epoch {
+	b := p.branches[k]
+	if b.epoch != p.epoch {
+		b = &branch[T]{p.epoch, b.pages}
+		p.branches[k] = b
+	}
+	x := b.pages[i/pageSize%pageSize]
+	switch {
+	case x == nil:
+		x = &page[T]{epoch: p.epoch}
+	case x.epoch != p.epoch:
 		x = &page[T]{p.epoch, x.items}
-		p.pages[k] = x
 	}
+	b.pages[i/pageSize%pageSize] = x
 	x.items[i%pageSize] = v
 }

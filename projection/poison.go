@@ -35,7 +35,7 @@ func speaksForItself(hinted bool, reason string) bool {
 
 // rememberSuspect notes which account gave a request's answer its class. Slices are
 // shared with published states, so they are replaced, never changed.
-func (s *State) rememberSuspect(r events.Record, e *events.LimitObserved) {
+func (s *State) rememberSuspect(r *events.Record, e *events.LimitObserved) {
 	if e.RequestID == "" || e.Effect == events.EffectNone && e.Why != events.WhyPoison {
 		return
 	}

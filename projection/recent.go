@@ -18,10 +18,13 @@ type recent[K comparable, V any] struct {
 	// before first on, up to next.
 	chunks      []*recentChunk[K, V]
 	first, next uint32
-	// table :: hash of a key → 1 + the newest turn of a key with that hash, 0: none
+	// table :: hash of a key → 1 + the newest turn of a key in that place, 0: none
 	table paged[uint32]
 	seed  maphash.Seed
 	live  int // keys remembered
+	// hidden has a bit for each turn kept whose key was set again, in the place of its
+	// remainder. It is the working state's own.
+	hidden *[maxTurns / 64]uint64
 }
 
 type recentChunk[K comparable, V any] [recentChunkSize]recentEntry[K, V]
@@ -30,7 +33,8 @@ type recentChunk[K comparable, V any] [recentChunkSize]recentEntry[K, V]
 type recentEntry[K comparable, V any] struct {
 	key    K
 	value  V
-	before uint32 // 1 + the turn before of a key with that hash; 0: none
+	hash   uint32
+	before uint32 // 1 + the turn before of a key with that place in the table; 0: none
 }
 
 const (
@@ -43,7 +47,7 @@ const (
 // be changed itself.
 func (r *recent[K, V]) share() recent[K, V] {
 	shared := *r
-	shared.table = r.table.share()
+	shared.table, shared.hidden = r.table.share(), nil
 	return shared
 }
 
@@ -56,26 +60,24 @@ func (r *recent[K, V]) entry(turn uint32) *recentEntry[K, V] {
 	return &r.chunks[i/recentChunkSize][i%recentChunkSize]
 }
 
-func (r *recent[K, V]) bucket(key K) uint32 {
-	return uint32(maphash.Comparable(r.seed, key)) % MaxRecent
-}
-
-// find returns the newest entry of a key and its turn; nil if it is not remembered.
-func (r *recent[K, V]) find(key K) (turn uint32, e *recentEntry[K, V]) {
-	if r.live == 0 {
-		return 0, nil
+// find returns the hash of a key, and its newest entry with the turn; nil if it is not
+// remembered.
+func (r *recent[K, V]) find(key K) (hash, turn uint32, e *recentEntry[K, V]) {
+	if len(r.table.branches) == 0 {
+		return 0, 0, nil
 	}
-	for after := r.table.at(r.bucket(key)); after > r.first; after = e.before {
+	hash = uint32(maphash.Comparable(r.seed, key))
+	for after := r.table.at(hash % MaxRecent); after > r.first; after = e.before {
 		turn = after - 1
-		if e = r.entry(turn); e.key == key {
-			return turn, e
+		if e = r.entry(turn); e.hash == hash && e.key == key {
+			return hash, turn, e
 		}
 	}
-	return 0, nil
+	return hash, 0, nil
 }
 
 func (r *recent[K, V]) get(key K) (v V, ok bool) {
-	if _, e := r.find(key); e != nil {
+	if _, _, e := r.find(key); e != nil {
 		return e.value, true
 	}
 	return v, false
@@ -83,46 +85,51 @@ func (r *recent[K, V]) get(key K) (v V, ok bool) {
 
 // set makes key the newest.
 func (r *recent[K, V]) set(key K, v V) {
-	if r.next-r.first == maxTurns || r.next == math.MaxUint32 {
+	switch {
+	case r.hidden == nil:
+		r.init()
+	case r.next-r.first == maxTurns || r.next == math.MaxUint32:
 		r.compact()
 	}
-	_, old := r.find(key)
+	hash, turn, old := r.find(key)
+	before := r.table.at(hash % MaxRecent)
 	if old == nil {
 		r.live++
+	} else {
+		r.hidden[turn/64%(maxTurns/64)] |= 1 << (turn % 64)
+		if before == turn+1 {
+			before = old.before // so that a key set over and over is no detour
+		}
 	}
-	r.append(key, v)
+	r.append(recentEntry[K, V]{key, v, hash, before})
 	for r.live > MaxRecent {
 		r.forget()
 	}
 }
 
-// append adds an entry. What it hides need not be in the way of later searches if it
-// is the newest with its hash.
-func (r *recent[K, V]) append(key K, v V) {
-	if r.table.size() == 0 {
-		r.seed = maphash.MakeSeed()
-		for i := range uint32(MaxRecent) {
-			r.table.set(i, 0)
-		}
+func (r *recent[K, V]) init() {
+	r.seed, r.hidden = maphash.MakeSeed(), new([maxTurns / 64]uint64)
+	for i := range uint32(MaxRecent) {
+		r.table.set(i, 0)
 	}
-	b := r.bucket(key)
-	before := r.table.at(b)
-	if before > r.first && r.entry(before-1).key == key {
-		before = r.entry(before - 1).before
-	}
+}
+
+func (r *recent[K, V]) append(e recentEntry[K, V]) {
 	if r.next%recentChunkSize == 0 {
 		r.chunks = append(r.chunks, new(recentChunk[K, V]))
 	}
-	*r.entry(r.next) = recentEntry[K, V]{key, v, before}
+	*r.entry(r.next) = e
 	r.next++
-	r.table.set(b, r.next)
+	r.table.set(e.hash%MaxRecent, r.next)
 }
 
 // forget drops the oldest entry, and its key unless it was set again.
 func (r *recent[K, V]) forget() {
-	if turn, _ := r.find(r.entry(r.first).key); turn == r.first {
+	word, bit := &r.hidden[r.first/64%(maxTurns/64)], uint64(1)<<(r.first%64)
+	if *word&bit == 0 {
 		r.live--
 	}
+	*word &^= bit
 	if r.first++; r.first%recentChunkSize == 0 {
 		r.chunks = r.chunks[1:]
 	}
@@ -132,9 +139,8 @@ func (r *recent[K, V]) forget() {
 func (r *recent[K, V]) compact() {
 	var c recent[K, V]
 	for key, v := range r.all() {
-		c.append(key, v)
+		c.set(key, v)
 	}
-	c.live = r.live
 	*r = c
 }
 
@@ -143,7 +149,7 @@ func (r *recent[K, V]) all() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for turn := r.first; turn < r.next; turn++ {
 			e := r.entry(turn)
-			if newest, _ := r.find(e.key); newest == turn && !yield(e.key, e.value) {
+			if _, newest, _ := r.find(e.key); newest == turn && !yield(e.key, e.value) {
 				return
 			}
 		}

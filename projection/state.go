@@ -98,19 +98,22 @@ func (s *State) Accounts(from string) iter.Seq[*Account] {
 func (s *State) put(id string, b *Account) {
 	k, a := s.accounts.find(id)
 	switch {
-	case a == nil && b == nil:
-		return
-	case b == nil:
+	case b != nil && a != nil:
+		s.replace(k, b)
+	case b != nil:
+		s.replace(s.accounts.add(b), b)
+	case a != nil:
 		s.accounts.remove(k)
 		s.due.set(k, time.Time{})
-	case a == nil:
-		k = s.accounts.add(b)
-		s.due.set(k, b.deadlineAfter(time.Time{}))
-	default:
-		s.accounts.set(k, b)
-		s.due.set(k, b.deadlineAfter(time.Time{}))
+		s.changed = append(s.changed, id)
 	}
-	s.changed = append(s.changed, id)
+}
+
+// replace stores a changed account in the slot it has.
+func (s *State) replace(k slot, b *Account) {
+	s.accounts.set(k, b)
+	s.due.set(k, b.deadlineAfter(time.Time{}))
+	s.changed = append(s.changed, b.ID)
 }
 
 // Moment is a point in the past: a seq, or an instant if Seq is 0.
