@@ -78,7 +78,7 @@ func listAccounts(_ context.Context, b *Backend, q *accountsQuery) (Page[Account
 	if err != nil {
 		return Page[AccountRow]{}, err
 	}
-	v := view{b.Engine.State(), b.Engine.Now().UTC()}
+	v := b.present()
 	page := Page[AccountRow]{AsOfSeq: uint64(v.state.Head().Seq), Now: Time{v.now}, Items: []AccountRow{}}
 	last := from
 	for a := range v.state.Accounts(max(from.Account, account)) {
@@ -92,7 +92,7 @@ func listAccounts(_ context.Context, b *Backend, q *accountsQuery) (Page[Account
 			page.NextPageToken = last.token()
 			break
 		}
-		page.Items = append(page.Items, *b.accountRow(&v, a))
+		page.Items = append(page.Items, *b.accountRow(v, a))
 		last.Account = a.ID
 	}
 	return page, nil
@@ -170,9 +170,9 @@ func (b *Backend) changeAccount(ctx context.Context, id, onBehalfOf string, do p
 		return AccountAnswer{}, err
 	}
 	a := AccountAnswer{Change: change(&o)}
-	v := view{b.Engine.State(), b.Engine.Now().UTC()}
+	v := b.present()
 	if account := v.state.Account(id); account != nil {
-		a.Account = b.accountRow(&v, account)
+		a.Account = b.accountRow(v, account)
 	}
 	return a, nil
 }

@@ -33,7 +33,7 @@ type SuspendRequest struct {
 	OnBehalfOf string `json:"on_behalf_of,omitempty"`
 }
 
-// FilterRequest is the body of lift and clear.
+// FilterRequest is the body of lift, clear and recheck.
 type FilterRequest struct {
 	Filter
 	Reason     string `json:"reason,omitempty"`
@@ -41,7 +41,8 @@ type FilterRequest struct {
 	OnBehalfOf string `json:"on_behalf_of,omitempty"`
 }
 
-// ActionAnswer says what suspend, lift or clear did, or with a dry run would do.
+// ActionAnswer says what suspend, lift, clear or recheck did, or with a dry run would
+// do.
 type ActionAnswer struct {
 	Change
 	DryRun bool          `json:"dry_run"`
@@ -74,6 +75,7 @@ func (s *Server) routeActions() {
 	handleBody(s, huma.Operation{OperationID: "suspend", Method: http.MethodPost, Path: "/v1/suspend", Summary: "Block cells by hand"}, suspend)
 	handleBody(s, huma.Operation{OperationID: "lift", Method: http.MethodPost, Path: "/v1/lift", Summary: "End manual suspensions"}, lift)
 	handleBody(s, huma.Operation{OperationID: "clear", Method: http.MethodPost, Path: "/v1/clear", Summary: "End cooldowns and holds"}, clearCells)
+	handleBody(s, huma.Operation{OperationID: "recheck", Method: http.MethodPost, Path: "/v1/recheck", Summary: "Probe cells that cool with the next requests"}, recheck)
 }
 
 func suspend(ctx context.Context, b *Backend, _ *none, q *SuspendRequest) (ActionAnswer, error) {
@@ -95,6 +97,10 @@ func lift(ctx context.Context, b *Backend, _ *none, q *FilterRequest) (ActionAns
 
 func clearCells(ctx context.Context, b *Backend, _ *none, q *FilterRequest) (ActionAnswer, error) {
 	return b.act(ctx, q.OnBehalfOf, &projection.Clear{Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, DryRun: q.DryRun})
+}
+
+func recheck(ctx context.Context, b *Backend, _ *none, q *FilterRequest) (ActionAnswer, error) {
+	return b.act(ctx, q.OnBehalfOf, &projection.Recheck{Filter: b.filter(ctx, &q.Filter), Reason: q.Reason, DryRun: q.DryRun})
 }
 
 func (b *Backend) filter(ctx context.Context, f *Filter) projection.Filter {

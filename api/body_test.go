@@ -18,6 +18,7 @@ func takingBodies() map[string]string {
 		"POST /v1/suspend":        `{"account":"a1","reason":"r","forever":true,"dry_run":true}`,
 		"POST /v1/lift":           `{"account":"a1","dry_run":true}`,
 		"POST /v1/clear":          `{"account":"a1","dry_run":true}`,
+		"POST /v1/recheck":        `{"account":"a1","dry_run":true}`,
 		"PUT /v1/accounts/{id}":   `{"provider":"antigravity"}`,
 		"PATCH /v1/accounts/{id}": `{"priority":0}`,
 		"PUT /v1/groups":          `{"dry_run":true}`,

@@ -38,7 +38,7 @@ type CellCooling struct {
 	Source      string `json:"source" doc:"where the deadline comes from: the source of a hint, ladder or window"`
 	Clamped     bool   `json:"clamped" doc:"the policy's bound cut the deadline"`
 	Step        int    `json:"step" doc:"the step of the ladder taken, from 1; 0: a hint decided"`
-	NextProbeAt Time   `json:"next_probe_at"`
+	NextProbeAt Time   `json:"next_probe_at" doc:"when a request may be let through to see whether the quota is back; in the past: the next one may; null: not before the end"`
 	Seq         uint64 `json:"seq" doc:"the record that set the deadline"`
 }
 
@@ -113,7 +113,7 @@ func listCells(ctx context.Context, b *Backend, q *cellsQuery) (Page[CellRow], e
 			page.NextPageToken = last.token()
 			break
 		}
-		page.Items = append(page.Items, b.cellRow(a, &c, v.now))
+		page.Items = append(page.Items, b.cellRow(v, a, &c))
 		last.Account, last.Target = a.ID, c.Target
 	}
 	return page, nil
@@ -175,15 +175,15 @@ func shownTargets(s *projection.State, a *projection.Account) []string {
 	return slices.Compact(targets)
 }
 
-func (b *Backend) cellRow(a *projection.Account, c *projection.Cell, now time.Time) CellRow {
+func (b *Backend) cellRow(v *view, a *projection.Account, c *projection.Cell) CellRow {
 	row := CellRow{
-		Account: b.Identities.Given(a.ID), Provider: a.Spec.Provider, Target: c.Target, Status: string(a.CellStatus(c, now)),
+		Account: b.Identities.Given(a.ID), Provider: a.Spec.Provider, Target: c.Target, Status: string(a.CellStatus(c, v.now)),
 	}
-	k, h, m := c.Live(now)
+	k, h, m := c.Live(v.now)
 	if k != nil {
 		row.Cooling = &CellCooling{
 			Until: Time{k.Until}, Class: string(k.Class), StartedAt: Time{k.StartedAt}, Source: k.Source, Clamped: k.Clamped,
-			Step: k.Step, Seq: uint64(k.Decided),
+			Step: k.Step, NextProbeAt: v.nextProbe(a, c.Target), Seq: uint64(k.Decided),
 		}
 	}
 	if h != nil {

@@ -121,6 +121,9 @@ func eventText(event events.Event) string {
 		}
 		return fmt.Sprintf("%d cells are no longer %s", len(e.Cells), e.Dimension)
 	case *events.Recovered:
+		if e.Probe {
+			return fmt.Sprintf("%s recovered: %s was served to a probe", e.Target, e.Model)
+		}
 		return fmt.Sprintf("%s recovered: %s was served", e.Target, e.Model)
 	case *events.AccountAdded:
 		return fmt.Sprintf("%s account of %s added", e.Spec.Origin, e.Spec.Provider)
@@ -141,6 +144,9 @@ func eventText(event events.Event) string {
 
 func limitText(e *events.LimitObserved) string {
 	what := fmt.Sprintf("HTTP %d for %s is %s", e.Status, cmp.Or(e.Model, e.Provider), e.Class)
+	if e.Probe {
+		what = "a probe: " + what
+	}
 	switch e.Effect {
 	case events.EffectNone:
 		return what + ": nothing blocked (" + e.Why + ")"

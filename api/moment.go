@@ -14,13 +14,38 @@ import (
 type view struct {
 	state *projection.State
 	now   time.Time
+	// outlook knows when cells are probed; nil: they are not, since the log cannot be
+	// written
+	outlook *projection.Outlook
+}
+
+func newView(s *projection.State, now time.Time) *view {
+	return &view{s, now, projection.NewOutlook(s, now)}
+}
+
+// present returns the view of now.
+func (b *Backend) present() *view {
+	published := b.Engine.View()
+	v := newView(published.State, b.Engine.Now().UTC())
+	if published.Degraded {
+		v.outlook = nil
+	}
+	return v
+}
+
+// nextProbe returns when a cell is probed next, if it cools.
+func (v *view) nextProbe(a *projection.Account, target string) Time {
+	if v.outlook == nil {
+		return Time{}
+	}
+	return Time{v.outlook.NextProbe(a, target)}
 }
 
 // viewAt returns the state of now, or of the moment that a query's at names. As of
 // a seq, statuses are judged by the time of that record.
 func (b *Backend) viewAt(ctx context.Context, at string) (*view, error) {
 	if at == "" {
-		return &view{b.Engine.State(), b.Engine.Now().UTC()}, nil
+		return b.present(), nil
 	}
 	m, err := parseMoment(at)
 	if err != nil {
@@ -33,7 +58,7 @@ func (b *Backend) viewAt(ctx context.Context, at string) (*view, error) {
 	if m.Seq != 0 {
 		m.At = s.Head().At
 	}
-	return &view{s, m.At.UTC()}, nil
+	return newView(s, m.At.UTC()), nil
 }
 
 func parseMoment(at string) (projection.Moment, error) {

@@ -20,7 +20,9 @@ type PickRequest struct {
 	// Candidates restricts the choice; empty: the provider's configured accounts.
 	Candidates []string `json:"candidates,omitempty" maxItems:"256" doc:"choose among these accounts; one not known counts as unblocked"`
 	Exclude    []string `json:"exclude,omitempty" maxItems:"256" doc:"accounts not to return, such as those tried already"`
-	DryRun     bool     `json:"dry_run,omitempty" doc:"leave the turn as it is"`
+	Session    string   `json:"session,omitempty" maxLength:"256" doc:"what sticky keeps on one account, such as a conversation's id"`
+	Strategy   string   `json:"strategy,omitempty" enum:"round-robin,weighted,fill-first,sticky" doc:"for this request; without it the provider's holds"`
+	DryRun     bool     `json:"dry_run,omitempty" doc:"leave the turn as it is, and let no probe out"`
 }
 
 // PickAnswer names the account.
@@ -29,8 +31,9 @@ type PickAnswer struct {
 	Provider string `json:"provider"`
 	Model    string `json:"model"`
 	Target   string `json:"target" doc:"the quota group of the model, or model:NAME"`
-	Probe    bool   `json:"probe" doc:"this request tests whether a quota is back"`
-	Lease    string `json:"lease" doc:"send it with the report: it dates the evidence"`
+	Probe    bool   `json:"probe" doc:"this request tests whether a quota is back: report how it went"`
+	Lease    string `json:"lease" doc:"SEQ, or SEQ.pN of a probe; send it with the report: it dates the evidence"`
+	Degraded bool   `json:"degraded,omitempty" doc:"the log cannot be written: limits and recoveries since then may be missing"`
 	// WouldBlock is the status that would have kept the account from being picked,
 	// had the server not been told only to observe.
 	WouldBlock string `json:"would_block,omitempty" enum:"suspended,held,cooling"`
@@ -82,7 +85,8 @@ func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {
 		return
 	}
 	lease, err := b.Router.Pick(router.Request{
-		Provider: q.Provider, Model: q.Model, Candidates: q.Candidates, Exclude: q.Exclude, DryRun: q.DryRun,
+		Provider: q.Provider, Model: q.Model, Candidates: q.Candidates, Exclude: q.Exclude,
+		Strategy: router.Strategy(q.Strategy), Session: q.Session, DryRun: q.DryRun,
 	})
 	if none, ok := errors.AsType[*router.BlockedError](err); ok {
 		x.blocked(none)
@@ -94,14 +98,17 @@ func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {
 	}
 	b.stored(r.Context(), lease.Account)
 	x.json(http.StatusOK, "application/json", PickAnswer{
-		Account: lease.Account, Provider: lease.Provider, Model: lease.Model, Target: lease.Target, Lease: lease.String(),
-		WouldBlock: string(lease.WouldBlock),
+		Account: lease.Account, Provider: lease.Provider, Model: lease.Model, Target: lease.Target, Probe: lease.Probe != 0,
+		Lease: lease.String(), Degraded: lease.Degraded, WouldBlock: string(lease.WouldBlock),
 	})
 }
 
-// check refuses names that no account can have: a candidate that is not known would
-// be answered as usable.
+// check refuses strategies that there are not, and names that no account can have: a
+// candidate that is not known would be answered as usable.
 func (q *PickRequest) check() error {
+	if _, err := router.ParseStrategy(q.Strategy); err != nil {
+		return newProblem(CodeInvalidBody, err.Error())
+	}
 	for _, list := range [][]string{q.Candidates, q.Exclude} {
 		for _, id := range list {
 			if err := projection.CheckID("an account", id); err != nil {
@@ -115,12 +122,14 @@ func (q *PickRequest) check() error {
 // blocked answers that no account can serve a request: rule 31.
 func (x *exchange) blocked(e *router.BlockedError) {
 	p := Blocked{Problem: *newProblem(Code(e.Code), e.Error()), Reasons: []BlockedReason{}, Counts: BlockedCounts(e.Counts)}
-	p.EarliestEnd = Time{e.EarliestEnd}
+	p.EarliestEnd, p.NextProbe = Time{e.EarliestEnd}, Time{e.NextProbe}
 	for r := range e.Reasons() {
 		if len(p.Reasons) == maxReasons {
 			break
 		}
-		p.Reasons = append(p.Reasons, BlockedReason{Account: r.Account, Target: r.Target, Status: r.Status, Until: Time{r.Until}})
+		p.Reasons = append(p.Reasons, BlockedReason{
+			Account: r.Account, Target: r.Target, Status: r.Status, Until: Time{r.Until}, Volatile: r.Volatile,
+		})
 	}
 	if p.Status == http.StatusTooManyRequests {
 		p.retryAfter = int(e.RetryAfter() / time.Second)

@@ -31,6 +31,8 @@ type BlockedReason struct {
 	Target  string `json:"target" doc:"of the block that lasts longest; empty for an excluded account"`
 	Status  string `json:"status" enum:"excluded,disabled,suspended,held,cooling,available"`
 	Until   Time   `json:"until" doc:"when it ends by itself"`
+	// Volatile blocks are in no record, because the log cannot be written.
+	Volatile bool `json:"volatile,omitempty" doc:"known to this process alone, and only for minutes"`
 }
 
 // BlockedCounts are accounts by why they cannot serve a request.

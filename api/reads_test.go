@@ -136,6 +136,7 @@ func TestDryRunsChangeNothing(t *testing.T) {
 	for path, body := range map[string]string{
 		"/v1/suspend": `{"provider":"antigravity","reason":"r","forever":true,"dry_run":true}`,
 		"/v1/clear":   `{"account":"a1","dry_run":true}`,
+		"/v1/recheck": `{"account":"a1","dry_run":true}`,
 	} {
 		a := decode[api.ActionAnswer](b.post(path, body).want(http.StatusOK))
 		if !a.DryRun || len(a.Cells) == 0 || len(a.Usable) == 0 || a.Seq != nil {

@@ -48,7 +48,7 @@ type ReportRequest struct {
 	Operation string  `json:"operation,omitempty" enum:"generate,count_tokens,usage,token,other" default:"generate"`
 	StartedAt Time    `json:"started_at,omitzero" doc:"when the request was sent"`
 	RequestID string  `json:"request_id,omitempty" doc:"the same account and id are one observation"`
-	Lease     string  `json:"lease,omitempty" doc:"as the pick gave it"`
+	Lease     string  `json:"lease,omitempty" doc:"as the pick gave it; the report of a probe, whatever the status, lets another go out"`
 }
 
 // ReportAnswer says what the answer meant and what it did. It is durable when

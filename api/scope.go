@@ -14,7 +14,7 @@ type Scope string
 const (
 	ScopeRoute   Scope = "route"   // pick, report and classify: for a proxy
 	ScopeRead    Scope = "read"    // everything there is to see
-	ScopeOperate Scope = "operate" // suspend, lift and clear
+	ScopeOperate Scope = "operate" // suspend, lift, clear and recheck
 	ScopeAdmin   Scope = "admin"   // the pool, definitions, tokens, verification
 
 	scopeOpen Scope = "" // no token at all
@@ -65,6 +65,7 @@ func routeScopes() map[string]Scope {
 		"POST /v1/suspend": ScopeOperate,
 		"POST /v1/lift":    ScopeOperate,
 		"POST /v1/clear":   ScopeOperate,
+		"POST /v1/recheck": ScopeOperate,
 
 		"PUT /v1/accounts/{id}":    ScopeAdmin,
 		"PATCH /v1/accounts/{id}":  ScopeAdmin,

@@ -50,7 +50,7 @@ type GroupSummary struct {
 	Suspended int    `json:"suspended"`
 	Disabled  int    `json:"disabled"`
 	FirstBack Time   `json:"first_back" doc:"when the first account that cannot serve it comes back by itself"`
-	NextProbe Time   `json:"next_probe_at"`
+	NextProbe Time   `json:"next_probe_at" doc:"when a request may be let through to see whether a quota is back; in the past: the next one may; null: none is planned"`
 }
 
 // SummaryBlock is one block that a human should look at.
@@ -112,7 +112,7 @@ func summary(_ context.Context, b *Backend, _ *none) (SummaryAnswer, error) {
 	if j := b.Engine.ClockJump(); j != nil {
 		a.ClockJump = &ClockJump{At: Time{j.At}, Seconds: j.By.Seconds(), Count: j.Count}
 	}
-	t := tally{backend: b, view: view{v.State, now}, out: &a, rows: map[string][]GroupSummary{}}
+	t := tally{backend: b, state: v.State, now: now, out: &a, rows: map[string][]groupTally{}}
 	for account := range v.State.Accounts("") {
 		t.account(account)
 	}
@@ -123,10 +123,19 @@ func summary(_ context.Context, b *Backend, _ *none) (SummaryAnswer, error) {
 // tally adds up a summary in one pass over the pool.
 type tally struct {
 	backend *Backend
-	view
-	out *SummaryAnswer
+	state   *projection.State
+	now     time.Time
+	out     *SummaryAnswer
 	// rows :: provider → one row per enabled group, in their order
-	rows map[string][]GroupSummary
+	rows map[string][]groupTally
+}
+
+// groupTally is a group's row in the making: when the first account comes back by
+// itself, and when the first is due for a probe while nobody, and while somebody can
+// serve.
+type groupTally struct {
+	GroupSummary
+	end, empty, background projection.Instant
 }
 
 func (t *tally) account(a *projection.Account) {
@@ -151,39 +160,46 @@ func (t *tally) serves(a *projection.Account) {
 	rows := t.rows[a.Spec.Provider]
 	if rows == nil {
 		for i := range groups {
-			rows = append(rows, GroupSummary{Provider: a.Spec.Provider, Group: groups[i].ID, Label: groups[i].Label})
+			row := GroupSummary{Provider: a.Spec.Provider, Group: groups[i].ID, Label: groups[i].Label}
+			rows = append(rows, groupTally{row, projection.Never, projection.Never, projection.Never})
 		}
 		t.rows[a.Spec.Provider] = rows
 	}
 	for i := range rows {
-		rows[i].count(a, t.now)
+		rows[i].count(t.state.Standing(a, &projection.Resolution{Provider: a.Spec.Provider, Group: rows[i].Group}, t.now))
 	}
 }
 
 // count adds an account to a group's row.
-func (g *GroupSummary) count(a *projection.Account, now time.Time) {
+func (g *groupTally) count(s projection.Standing) {
 	g.Total++
-	r := &projection.Resolution{Provider: a.Spec.Provider, Group: g.Group, Target: g.Group}
-	c := a.Blocking(r, now)
-	switch {
-	case a.Spec.Disabled:
+	switch s.Status {
+	case projection.StatusDisabled:
 		g.Disabled++
-		return
-	case c == nil:
-		g.Usable++
-		return
-	}
-	switch c.Status(now) {
 	case projection.StatusSuspended:
 		g.Suspended++
 	case projection.StatusHeld:
 		g.Held++
 	case projection.StatusCooling:
 		g.Cooling++
+	case projection.StatusAvailable:
+		g.Usable++
 	}
-	if at, never := a.Returns(r, now); !never && (g.FirstBack.IsZero() || at.Before(g.FirstBack.Time)) {
-		g.FirstBack = Time{at}
+	g.end, g.empty, g.background = min(g.end, s.End), min(g.empty, s.Empty), min(g.background, s.Background)
+}
+
+// row completes the group's row. While the log cannot be written no probe goes out.
+func (g *groupTally) row(degraded bool) GroupSummary {
+	row := g.GroupSummary
+	row.FirstBack = Time{g.end.Time()}
+	switch {
+	case degraded:
+	case row.Usable == 0:
+		row.NextProbe = Time{g.empty.Time()}
+	default:
+		row.NextProbe = Time{g.background.Time()}
 	}
+	return row
 }
 
 // cell notes the blocks that a human should look at.
@@ -211,7 +227,9 @@ func (t *tally) cell(a *projection.Account, c *projection.Cell) {
 func (t *tally) groups() []GroupSummary {
 	out := []GroupSummary{}
 	for _, provider := range slices.Sorted(maps.Keys(t.rows)) {
-		out = append(out, t.rows[provider]...)
+		for i := range t.rows[provider] {
+			out = append(out, t.rows[provider][i].row(t.out.Degraded))
+		}
 	}
 	return out
 }

@@ -49,6 +49,8 @@ type WhyEnding struct {
 	Block string `json:"block" enum:"suspended,held,cooling"`
 	At    Time   `json:"at" doc:"when it ends by itself"`
 	How   string `json:"how"`
+	// NextProbeAt is of a cooldown.
+	NextProbeAt Time `json:"next_probe_at" doc:"when a request may be let through to see whether the quota is back; null: not before the end"`
 }
 
 type whyQuery struct {
@@ -109,7 +111,7 @@ func newWhyCell(x *projection.CellExplanation, ids *identity.Book) WhyCell {
 		}
 	}
 	for _, end := range x.Ends {
-		c.Ends = append(c.Ends, WhyEnding{Block: string(end.Block), At: Time{end.At}, How: end.How})
+		c.Ends = append(c.Ends, WhyEnding{Block: string(end.Block), At: Time{end.At}, How: end.How, NextProbeAt: Time{end.NextProbe}})
 	}
 	return c
 }
