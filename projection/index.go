@@ -339,26 +339,15 @@ func (x placing) place(l *Lane, was, is Standing) *Lane {
 			}
 		}
 	}
-	l.ends.change(change{x.at, was.End, is.End, epoch}, x.rest(l, func(s Standing) Instant { return s.End }))
-	l.empty.change(change{x.at, was.Empty, is.Empty, epoch}, x.rest(l, func(s Standing) Instant { return s.Empty }))
-	l.background.change(change{x.at, was.Background, is.Background, epoch}, x.rest(l, func(s Standing) Instant { return s.Background }))
+	l.ends.set(x.at, is.End, epoch)
+	l.empty.set(x.at, is.Empty, epoch)
+	l.background.set(x.at, is.Background, epoch)
 	first := firsts{l.ends.earliest(), l.empty.earliest(), l.background.earliest()}
 	if usable || first.empty < l.first.empty || first.background < l.first.background {
 		x.gains.add(x.pool.At(x.at).Spec.Provider)
 	}
 	l.first = first
 	return l
-}
-
-// rest returns the earliest instant of a run of positions, judged anew.
-func (x placing) rest(l *Lane, of func(Standing) Instant) func(word int) Instant {
-	return func(word int) Instant {
-		first := Never
-		for i := word * 64; i < min((word+1)*64, x.pool.Len()); i++ {
-			first = min(first, of(x.is.stand(x.pool.At(i), &l.kind)))
-		}
-		return first
-	}
 }
 
 // freeModels forgets the models that the account blocked when it was judged last; a

@@ -71,7 +71,7 @@ func (l *Lane) Due(nobody bool, now time.Time) func(yield func(int) bool) {
 		m = &l.empty
 	}
 	return func(yield func(int) bool) {
-		for w := range m.runs(InstantOf(now)) {
+		for w := range m.words(InstantOf(now)) {
 			for i := w * 64; i < min((w+1)*64, l.length); i++ {
 				if !yield(i) {
 					return

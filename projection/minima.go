@@ -2,6 +2,7 @@ package projection
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -35,27 +36,33 @@ func (i Instant) Time() time.Time {
 	return time.Unix(0, int64(i)).UTC()
 }
 
-// minima keeps the earliest of one instant per position: for each run of 64
-// positions, and of those the earliest per block. Like a bitmap it shares its blocks
-// with older ones.
+// minima keeps an instant per position, and the earliest of each run of 64 positions
+// and of each block of runs. Most positions have none: a run without any takes no
+// room. Like a bitmap it shares with older ones what did not change.
 type minima struct {
 	blocks []*minBlock
-	tops   []Instant // of each block
+	tops   []Instant // the earliest of each block
 }
 
 type minBlock struct {
-	owner uint64 // the epoch that made this copy
-	at    [blockWords]Instant
+	owner    uint64 // the epoch that made this copy
+	runs     [blockWords]*minRun
+	earliest [blockWords]Instant
+}
+
+type minRun struct {
+	owner uint64
+	at    [64]Instant
 }
 
 // newMinima returns minima of n positions, none of which has an instant.
 func newMinima(n int, epoch uint64) minima {
-	const run = 64 * blockWords
+	const block = 64 * blockWords
 	var m minima
-	for range (n + run - 1) / run {
+	for range (n + block - 1) / block {
 		b := &minBlock{owner: epoch}
-		for i := range b.at {
-			b.at[i] = Never
+		for i := range b.earliest {
+			b.earliest[i] = Never
 		}
 		m.blocks = append(m.blocks, b)
 		m.tops = append(m.tops, Never)
@@ -67,12 +74,19 @@ func (m *minima) copy() minima {
 	return minima{append([]*minBlock(nil), m.blocks...), append([]Instant(nil), m.tops...)}
 }
 
-// disown makes equal minima that share no block which the epoch may change in place.
+// disown makes equal minima that share nothing which the epoch may change in place.
 func (m *minima) disown(epoch uint64) minima {
 	c := m.copy()
-	for i, block := range c.blocks {
-		if block.owner == epoch {
-			c.blocks[i] = &minBlock{epoch, block.at}
+	for i, b := range c.blocks {
+		if b.owner != epoch {
+			continue
+		}
+		b = new(*b)
+		c.blocks[i] = b
+		for w, r := range b.runs {
+			if r != nil && r.owner == epoch {
+				b.runs[w] = new(*r)
+			}
 		}
 	}
 	return c
@@ -87,53 +101,50 @@ func (m *minima) earliest() Instant {
 	return first
 }
 
-// word returns the earliest instant of the 64 positions from 64*w on.
-func (m *minima) word(w int) Instant { return m.blocks[w/blockWords].at[w%blockWords] }
-
-// change is the instant of a position before and after.
-type change struct {
-	at      int
-	was, is Instant
-	epoch   uint64
+// at returns the instant of a position.
+func (m *minima) at(i int) Instant {
+	if r := m.blocks[i/64/blockWords].runs[i/64%blockWords]; r != nil {
+		return r.at[i%64]
+	}
+	return Never
 }
 
-// change notes that the instant of a position was one and is another. The minima
-// must be the epoch's own copy. Only when the earliest of its run goes, all of the run
-// are asked again: rest returns the earliest of a run.
-func (m *minima) change(c change, rest func(word int) Instant) {
-	w := c.at / 64
-	old := m.word(w)
-	first := min(old, c.is)
-	if c.was == old && c.is > c.was {
-		first = rest(w)
-	}
-	if first == old {
+// set changes the instant of a position. The minima must be the epoch's own copy.
+func (m *minima) set(i int, at Instant, epoch uint64) {
+	if m.at(i) == at {
 		return
 	}
-	b := m.blocks[w/blockWords]
-	if b.owner != c.epoch {
-		b = &minBlock{c.epoch, b.at}
-		m.blocks[w/blockWords] = b
+	k, w := i/64/blockWords, i/64%blockWords
+	b := m.blocks[k]
+	if b.owner != epoch {
+		b = new(*b)
+		b.owner = epoch
+		m.blocks[k] = b
 	}
-	b.at[w%blockWords] = first
-	if top := &m.tops[w/blockWords]; first < *top {
-		*top = first
-	} else if old == *top {
-		*top = Never
-		for _, t := range b.at {
-			*top = min(*top, t)
+	r := b.runs[w]
+	switch {
+	case r == nil:
+		r = &minRun{owner: epoch}
+		for j := range r.at {
+			r.at[j] = Never
 		}
+	case r.owner != epoch:
+		r = new(*r)
+		r.owner = epoch
 	}
+	r.at[i%64] = at
+	b.runs[w], b.earliest[w] = r, slices.Min(r.at[:])
+	m.tops[k] = slices.Min(b.earliest[:])
 }
 
-// runs yields the words that hold an instant at or before a limit.
-func (m *minima) runs(limit Instant) func(yield func(word int) bool) {
+// words yields the runs that hold an instant at or before a limit.
+func (m *minima) words(limit Instant) func(yield func(word int) bool) {
 	return func(yield func(int) bool) {
 		for k, top := range m.tops {
 			if top > limit {
 				continue
 			}
-			for w, at := range m.blocks[k].at {
+			for w, at := range m.blocks[k].earliest {
 				if at <= limit && !yield(k*blockWords+w) {
 					return
 				}

@@ -43,13 +43,10 @@ func (r returned) with(p pool, m Mark) returned {
 	return next
 }
 
-// probes says when the cell, which is blocked, may be probed while nobody else, and
-// while somebody else can serve. Holds and manual suspensions are never probed.
+// probes says when the cell, which cools and is blocked by nothing else, may be probed
+// while nobody else, and while somebody else can serve.
 func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, background Instant) {
-	k, held, manual := c.Live(j.now)
-	if k == nil || held != nil || manual != nil {
-		return Never, Never
-	}
+	k := c.Cooling
 	empty, background = Never, Never
 	from := k.StartedAt
 	if k.Probes > 0 {

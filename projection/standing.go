@@ -61,11 +61,18 @@ func (j *judge) stand(a *Account, k *kind) Standing {
 	endless := false
 	for i := range a.Cells {
 		c := &a.Cells[i]
-		if !k.covers(c.Target) || !c.blockedAt(j.now) {
+		if !k.covers(c.Target) {
+			continue
+		}
+		cooling, held, manual := c.Live(j.now)
+		if cooling == nil && held == nil && manual == nil {
 			continue
 		}
 		at, never := c.Returns(j.now)
-		empty, background := j.probes(a, c, k.probe)
+		empty, background := Never, Never
+		if held == nil && manual == nil { // those are never probed
+			empty, background = j.probes(a, c, k.probe)
+		}
 		if worst == nil {
 			s.End, s.Empty, s.Background = InstantOf(at), empty, background
 		} else {
