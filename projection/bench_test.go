@@ -38,11 +38,13 @@ func largeState(b *testing.B, n int) *State {
 	s := NewState()
 	s.groups, s.policy = defined(b, GroupsConfig{}), &Policy{Policy: events.Policy{Default: defaultRules()}}
 	for i := range n {
-		id := fmt.Sprintf("acct_%020d", i)
+		id := benchID(i)
 		s.put(id, &Account{ID: id, Spec: events.AccountSpec{Provider: "antigravity", Weight: 1, Origin: events.OriginConfigured}})
 	}
 	return s
 }
+
+func benchID(i int) string { return fmt.Sprintf("acct_%020d", i) }
 
 // BenchmarkPublish is one change of a large pool, or each of a batch, until it is
 // visible: the state with its snapshot, and the index.
@@ -53,6 +55,11 @@ func BenchmarkPublish(b *testing.B) {
 				s := largeState(b, n)
 				old := s.Snapshot()
 				index := newIndex(s, noon())
+				ids := make([]string, n)
+				for i := range ids {
+					ids[i] = benchID(i)
+				}
+				e := &events.LimitObserved{Target: "claude", Class: events.ClassQuotaExhausted, Effect: events.EffectStarted}
 				i := 0
 				var watch stopwatch
 				b.ReportAllocs()
@@ -60,13 +67,8 @@ func BenchmarkPublish(b *testing.B) {
 					watch.start()
 					for range batch {
 						i += 7919
-						s.Apply(events.Record{Seq: s.head.Seq + 1, At: noon(), Draft: events.Draft{
-							Account: fmt.Sprintf("acct_%020d", i%n),
-							Event: &events.LimitObserved{
-								Target: "claude", Class: events.ClassQuotaExhausted, Effect: events.EffectStarted,
-								Until: noon().Add(time.Hour + time.Duration(i)),
-							},
-						}})
+						e.Until = noon().Add(time.Hour + time.Duration(i))
+						s.Apply(events.Record{Seq: s.head.Seq + 1, At: noon(), Draft: events.Draft{Account: ids[i%n], Event: e}})
 					}
 					changed := s.changed
 					now := s.Snapshot()
@@ -135,7 +137,7 @@ func benchReport(i, n int) Command {
 	return Command{
 		Origin: events.Origin{Actor: "proxy:bench", Via: events.ViaGo, CorrelationID: "0195a1d2-7e3c-7b9a-8f10-2b5d6c7e8f90"},
 		Do: &Report{
-			Account: fmt.Sprintf("acct_%020d", i*7919%n), Provider: "antigravity", Model: "claude-opus-4-6-thinking", Status: 429,
+			Account: benchID(i * 7919 % n), Provider: "antigravity", Model: "claude-opus-4-6-thinking", Status: 429,
 			RequestID: fmt.Sprintf("req-%012d", i), StartedAt: noon(),
 			Signal: events.Signal{
 				Class: events.ClassQuotaExhausted, Scope: events.ScopeGroup, Rule: "google/quota_exhausted", Classifier: 1,

@@ -49,13 +49,17 @@ func (a *Account) deadlineAfter(t time.Time) (first time.Time) {
 	return first
 }
 
-// dueQueue orders accounts by their first deadline: a binary heap that knows where
-// each account stands in it. Only a working state has one: it is changed in place.
+// dueQueue orders accounts by their first deadline: a heap that knows where each
+// account stands in it. Only a working state has one: it is changed in place.
 type dueQueue struct {
 	heap []dueItem
 	// place :: slot → 1 + index in the heap; 0: not in it
 	place []int32
 }
+
+// heapWidth is how many children a place in the heap has: as many as fit a cache
+// line, because an account that is put off goes down most of a heap that is cold.
+const heapWidth = 4
 
 // dueItem is an account's first deadline, in nanoseconds since 1970: the log holds no
 // time that does not fit.
@@ -90,22 +94,30 @@ func (q *dueQueue) set(k slot, first time.Time) {
 // fix puts an item where it belongs on the way up or down from index i, which is
 // free.
 func (q *dueQueue) fix(i int, x dueItem) {
-	for i > 0 && x.at < q.heap[(i-1)/2].at {
-		q.put(i, q.heap[(i-1)/2])
-		i = (i - 1) / 2
+	for i > 0 && x.at < q.heap[(i-1)/heapWidth].at {
+		q.put(i, q.heap[(i-1)/heapWidth])
+		i = (i - 1) / heapWidth
 	}
 	for {
-		child := 2*i + 1
-		if child+1 < len(q.heap) && q.heap[child+1].at < q.heap[child].at {
-			child++
-		}
-		if child >= len(q.heap) || q.heap[child].at >= x.at {
+		first := q.firstChild(i)
+		if first < 0 || q.heap[first].at >= x.at {
 			break
 		}
-		q.put(i, q.heap[child])
-		i = child
+		q.put(i, q.heap[first])
+		i = first
 	}
 	q.put(i, x)
+}
+
+// firstChild returns the earliest child of index i, or -1.
+func (q *dueQueue) firstChild(i int) int {
+	first := -1
+	for c := heapWidth*i + 1; c < min(heapWidth*i+1+heapWidth, len(q.heap)); c++ {
+		if first < 0 || q.heap[c].at < q.heap[first].at {
+			first = c
+		}
+	}
+	return first
 }
 
 func (q *dueQueue) put(i int, x dueItem) {
@@ -128,8 +140,9 @@ func (q *dueQueue) split(t int64) (due []slot, next int64) {
 			next = min(next, q.heap[i].at)
 		default:
 			due = append(due, q.heap[i].slot)
-			walk(2*i + 1)
-			walk(2*i + 2)
+			for c := range heapWidth {
+				walk(heapWidth*i + 1 + c)
+			}
 		}
 	}
 	walk(0)
