@@ -1,14 +1,11 @@
 package router
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,9 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/abeyance/abeyance/events"
-	"github.com/abeyance/abeyance/projection"
 )
 
 func TestTransportServesInTurn(t *testing.T) {
@@ -108,167 +102,6 @@ func TestTransportAttempts(t *testing.T) {
 		if status, _ := r.send(opus); status != 429 || len(r.arrivals) != want || len(r.limits()) != want {
 			t.Errorf("MaxAttempts %d: status %d, %d requests, %d records; want %d", attempts, status, len(r.arrivals), len(r.limits()), want)
 		}
-	}
-}
-
-type answers = map[string]func() *http.Response
-
-func TestRule36AdviceIsFollowed(t *testing.T) {
-	renewed := func(context.Context, Lease) error { return nil }
-	notRenewed := func(context.Context, Lease) error { return errors.New("the refresh token is gone") }
-	for name, c := range map[string]struct {
-		answers answers
-		refresh func(context.Context, Lease) error
-		want    string // the accounts tried, and the status that the client gets
-	}{
-		"stop":                      {answers{"a001": always(400, `{"error":{"status":"INVALID_ARGUMENT"}}`)}, nil, "a001 400"},
-		"retry_other":               {answers{"a001": always(500, "{}")}, nil, "a001 a002 200"},
-		"human":                     {answers{"a001": always(403, banned)}, nil, "a001 a002 200"},
-		"retry_same":                {answers{"a001": inTurn(always(529, overloaded))}, nil, "a001 a001 200"},
-		"retry_same once":           {answers{"a001": always(529, overloaded)}, nil, "a001 a001 a002 200"},
-		"refresh_auth, no callback": {answers{"a001": always(401, noAuth)}, nil, "a001 a002 200"},
-		"refresh_auth":              {answers{"a001": inTurn(always(401, noAuth))}, renewed, "a001 a001 200"},
-		"refresh_auth once":         {answers{"a001": always(401, noAuth)}, renewed, "a001 a001 a002 200"},
-		"refresh_auth, not renewed": {answers{"a001": always(401, noAuth)}, notRenewed, "a001 a002 200"},
-		"capacity on two accounts":  {answers{"a001": always(503, noCapacity), "a002": always(503, noCapacity)}, nil, "a001 a002 503"},
-		"overload on two accounts":  {answers{"a001": always(529, overloaded), "a002": always(529, overloaded)}, nil, "a001 a001 a002 529"},
-		"a quota is no shortage":    {answers{"a001": always(429, quotaSpent), "a002": always(503, noCapacity)}, nil, "a001 a002 a003 200"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := liveRig(t, 4, by(c.answers))
-				r.Refresh = c.refresh
-				r.MaxAttempts = 6
-				status, _ := r.send(flash)
-				if got := fmt.Sprintf("%s %d", r.tried(), status); got != c.want {
-					t.Errorf("tried %s, want %s", got, c.want)
-				}
-			})
-		})
-	}
-}
-
-// The wait is the one advised: the same account is asked after it, or not at all if it
-// is too long.
-func TestRule36RetrySameWaits(t *testing.T) {
-	slow := reply(529, overloaded)
-	slow.Header.Set("Retry-After", "2")
-	for pause, want := range map[time.Duration]string{0: "a001 a001 after 2s", time.Second: "a001 a002 after 0s", -1: "a001 a002 after 0s"} {
-		synctest.Test(t, func(t *testing.T) {
-			r := liveRig(t, 2, by(answers{"a001": inTurn(func() *http.Response { return slow })}))
-			r.MaxPause = pause
-			began := time.Now()
-			r.send(flash)
-			if got := fmt.Sprintf("%s after %v", r.tried(), time.Since(began)); got != want {
-				t.Errorf("MaxPause %v: %s, want %s", pause, got, want)
-			}
-		})
-	}
-}
-
-// An account that was blocked while the request waited is not asked again.
-func TestRule29BlockedWhileWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := liveRig(t, 2, nil)
-		r.Base = upstreamFunc(func(q *http.Request) (*http.Response, error) {
-			r.arrivals = append(r.arrivals, arrival{account: q.Header.Get("Authorization")})
-			if len(r.arrivals) == 1 {
-				r.suspend("a001", "*", time.Hour)
-				return reply(529, overloaded), nil
-			}
-			return reply(200, hello), nil
-		})
-		r.send(flash)
-		r.wants(strings.Fields(r.tried()), "a001", "a002")
-	})
-}
-
-func TestTransportWaitEndsWithTheClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := liveRig(t, 2, by(answers{"a001": always(529, overloaded)}))
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		resp, err := r.RoundTrip(post(t, `{"model":"`+flash+`"}`).WithContext(ctx))
-		if err != nil || resp.StatusCode != 529 || r.tried() != "a001" {
-			t.Errorf("answer %v, %v after trying %s", resp, err, r.tried())
-		}
-		readAnswer(t, resp)
-	})
-}
-
-func TestRule15ConnectionErrors(t *testing.T) {
-	dial := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
-	read := &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}
-	for name, c := range map[string]struct {
-		err     error
-		want    string
-		escapes bool
-	}{
-		"no connection":     {dial, "a001 a002 a003", true},
-		"lost connection":   {read, "a001", true},
-		"refused handshake": {errors.New("tls: bad certificate"), "a001", true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, 4, func(*http.Request) (*http.Response, error) { return nil, c.err })
-			_, err := r.RoundTrip(post(t, `{"model":"`+opus+`"}`))
-			if !errors.Is(err, c.err) || r.tried() != c.want {
-				t.Errorf("error %v after trying %s; want %v after %s", err, r.tried(), c.err, c.want)
-			}
-			if got := r.blockedCells(); len(got) != 0 || len(r.limits()) != 0 {
-				t.Errorf("blocked: %v", got)
-			}
-		})
-	}
-	// An answer that came first stands over a connection that could not be made.
-	r := newRig(t, 2, func(q *http.Request) (*http.Response, error) {
-		if q.Header.Get("Authorization") == "a001" {
-			return reply(429, quotaSpent), nil
-		}
-		return nil, dial
-	})
-	if status, body := r.send(opus); status != 429 || body != quotaSpent {
-		t.Errorf("answer %d %q", status, body)
-	}
-}
-
-func TestRule15CancelledIsNobodysFault(t *testing.T) {
-	r := newRig(t, 2, func(q *http.Request) (*http.Response, error) {
-		<-q.Context().Done()
-		return nil, q.Context().Err()
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(time.Millisecond, cancel)
-	q := func() *http.Request { return post(t, `{"model":"`+opus+`"}`).WithContext(ctx) }
-	if _, err := r.RoundTrip(q()); !errors.Is(err, context.Canceled) || r.tried() != "a001" {
-		t.Errorf("error %v after trying %s", err, r.tried())
-	}
-	if _, err := r.RoundTrip(q()); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v of a request that ended before it was sent", err)
-	}
-	if got := r.blockedCells(); len(got) != 0 || len(r.limits()) != 0 {
-		t.Errorf("blocked: %v", got)
-	}
-}
-
-// An account whose credential cannot be had does not fail the request.
-func TestTransportAuthorizeFails(t *testing.T) {
-	r := newRig(t, 3, by(nil))
-	authorize := r.Authorize
-	r.Authorize = func(q *http.Request, l Lease) error {
-		if l.Account != "a003" {
-			return errors.New("no token")
-		}
-		return authorize(q, l)
-	}
-	if status, _ := r.send(opus); status != 200 || r.tried() != "a003" {
-		t.Errorf("status %d by %s", status, r.tried())
-	}
-	r.MaxAttempts = 2
-	body := &closeCounter{Reader: strings.NewReader(`{"model":"` + opus + `"}`)}
-	q := post(t, "")
-	q.Body = body
-	if _, err := r.RoundTrip(q); err == nil || err.Error() != "no token" || body.closed != 1 {
-		t.Errorf("error %v, body closed %d times", err, body.closed)
 	}
 }
 
@@ -491,71 +324,4 @@ func TestTransportMaxWait(t *testing.T) {
 			t.Errorf("error %v of a client that gave up", err)
 		}
 	})
-}
-
-// A report that cannot be recorded costs the client nothing but a retry elsewhere.
-func TestTransportReportFails(t *testing.T) {
-	r := newRig(t, 2, by(answers{"a001": always(429, quotaSpent)}))
-	var log bytes.Buffer
-	r.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	r.engine.Close()
-	if status, body := r.send(opus); status != 200 || body != hello || r.tried() != "a001 a002" {
-		t.Errorf("answer %d by %s", status, r.tried())
-	}
-	for _, part := range []string{"account=a001", "target=claude", "status=429", "stopped"} {
-		if !strings.Contains(log.String(), part) {
-			t.Errorf("the log lacks %s: %s", part, log.String())
-		}
-	}
-	if n := strings.Count(log.String(), "\n"); n != 1 {
-		t.Errorf("%d lines were logged; a success where nothing blocks needs no record", n)
-	}
-}
-
-// gate is a log on which appends wait.
-type gate struct {
-	events.Log
-	open chan struct{}
-}
-
-func (g *gate) Append(ctx context.Context, recs []events.Record) error {
-	<-g.open
-	return g.Log.Append(ctx, recs)
-}
-
-// A busy engine is asked again, and then given up on.
-func TestTransportBusyEngine(t *testing.T) {
-	for name, c := range map[string]struct {
-		opens    time.Duration
-		recorded int
-	}{"soon idle": {120 * time.Millisecond, 1}, "busy": {time.Hour, 0}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := liveRig(t, 2, by(answers{"a001": always(429, quotaSpent)}))
-				g := &gate{Log: r.log, open: make(chan struct{})}
-				r.engine.Close()
-				e, err := projection.Open(t.Context(), g, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer e.Close()
-				r.engine, r.Transport.Router = e, New(e, nil)
-				for range 1 + 4096 { // one in the writer's hands, the others in its queue
-					go e.Execute(t.Context(), projection.Command{Do: &projection.PatchAccount{ID: "a002", Priority: new(-1)}})
-					synctest.Wait()
-				}
-				began := time.Now()
-				time.AfterFunc(c.opens, func() { close(g.open) })
-				status, _ := r.send(opus)
-				if status != 200 || time.Since(began) > 350*time.Millisecond {
-					t.Errorf("status %d after %v", status, time.Since(began))
-				}
-				<-g.open
-				synctest.Wait()
-				if n := len(r.limits()); n != c.recorded {
-					t.Errorf("%d limits recorded, want %d", n, c.recorded)
-				}
-			})
-		})
-	}
 }
