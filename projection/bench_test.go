@@ -47,28 +47,35 @@ func largeState(b *testing.B, n int) *State {
 func benchID(i int) string { return fmt.Sprintf("acct_%020d", i) }
 
 // BenchmarkPublish is one change of a large pool, or each of a batch, until it is
-// visible: the state with its snapshot, and the index.
+// visible: the state with its snapshot, and the index. All accounts have been limited
+// before.
 func BenchmarkPublish(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
 		for _, batch := range []int{1, 256} {
 			b.Run(fmt.Sprintf("accounts=%d/batch=%d", n, batch), func(b *testing.B) {
 				s := largeState(b, n)
-				old := s.Snapshot()
-				index := newIndex(s, noon())
 				ids := make([]string, n)
 				for i := range ids {
 					ids[i] = benchID(i)
 				}
 				e := &events.LimitObserved{Target: "claude", Class: events.ClassQuotaExhausted, Effect: events.EffectStarted}
 				i := 0
+				change := func() {
+					i++
+					e.Until = noon().Add(time.Hour + time.Duration(i)*time.Millisecond)
+					s.Apply(events.Record{Seq: s.head.Seq + 1, At: noon(), Draft: events.Draft{Account: ids[i*7919%n], Event: e}})
+				}
+				for range n {
+					change()
+				}
+				old := s.Snapshot()
+				index := newIndex(s, noon())
 				var watch stopwatch
 				b.ReportAllocs()
 				for b.Loop() {
 					watch.start()
 					for range batch {
-						i += 7919
-						e.Until = noon().Add(time.Hour + time.Duration(i))
-						s.Apply(events.Record{Seq: s.head.Seq + 1, At: noon(), Draft: events.Draft{Account: ids[i%n], Event: e}})
+						change()
 					}
 					changed := s.changed
 					now := s.Snapshot()

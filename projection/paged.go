@@ -25,12 +25,16 @@ type (
 	}
 )
 
+// next returns an array that begins as p and may be changed; p must not be any more.
+func (p *paged[T]) next() paged[T] {
+	return paged[T]{branches: p.branches, epoch: p.epoch + 1}
+}
+
 // share returns the present value, which later changes of p do not touch. It must not
 // be changed itself.
 func (p *paged[T]) share() paged[T] {
 	shared := *p
-	p.epoch++
-	p.own = false
+	*p = p.next()
 	return shared
 }
 
