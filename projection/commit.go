@@ -78,14 +78,13 @@ func (e *Engine) write() error {
 	}
 }
 
-// degrade marks what is published as the last that is known to be on disk, and takes
-// its accounts for the working state: the one that failed may never have been.
+// degrade marks what is published as the last that is known to be on disk, and goes
+// back to it: what was decided since may never have been stored.
 func (e *Engine) degrade() {
 	old := e.view.Load()
-	e.work = NewState()
-	e.work.head, e.work.groups, e.work.policy, e.work.returned = old.State.head, old.State.groups, old.State.policy, old.State.returned
-	for a := range old.State.Accounts("") {
-		e.work.put(a.ID, a)
+	e.work = old.State.working()
+	if old.Degraded {
+		return
 	}
 	e.show(View{State: old.State, Index: old.Index, ObserveOnly: old.ObserveOnly, Degraded: true}, gains{all: true})
 }
@@ -130,11 +129,15 @@ func (e *Engine) refuse() {
 	}
 }
 
-// untilDue is how long to sleep: until the next deadline, at most maxIdle.
+// untilDue is how long to sleep: until the next deadline, at most maxIdle. What is due
+// already and cannot be written is tried again after a while.
 func (e *Engine) untilDue() time.Duration {
 	at, ok := e.work.NextDeadline()
 	if !ok {
 		return maxIdle
+	}
+	if e.view.Load().Degraded {
+		return max(fullPause, min(at.Sub(e.now()), maxIdle))
 	}
 	return min(max(at.Sub(e.now()), 0), maxIdle)
 }
@@ -174,7 +177,12 @@ func (e *Engine) commit(batch []*pending) error {
 	}
 	if len(recs) > 0 {
 		began := time.Now()
-		if err := e.log.Append(context.Background(), recs); err != nil {
+		err := e.log.Append(context.Background(), recs)
+		if errors.Is(err, events.ErrFull) {
+			e.reject(err, taken)
+			return nil
+		}
+		if err != nil {
 			return e.unknown(err, was, taken)
 		}
 		e.metrics.appended(recs, time.Since(began), len(taken))
@@ -230,6 +238,21 @@ func (e *Engine) unknown(err error, was events.Head, taken []*pending) error {
 	return err
 }
 
+// reject answers a batch that found the disk full. Nothing of it is stored, so that
+// the engine goes on from where it was, and tries again with the next command.
+func (e *Engine) reject(err error, taken []*pending) {
+	if !e.view.Load().Degraded {
+		e.logger.Error("the disk is full; commands are rejected until there is room", "error", err, "seq", uint64(e.State().Head().Seq))
+	}
+	e.degrade()
+	for _, p := range taken {
+		if p.err == nil {
+			p.err = fmt.Errorf("rejected: disk full; make room and send it again: %w", err)
+		}
+		close(p.done)
+	}
+}
+
 // publish makes the working state visible, with an index as of now.
 func (e *Engine) publish(now time.Time) {
 	old := e.view.Load()
@@ -237,6 +260,9 @@ func (e *Engine) publish(now time.Time) {
 	state := e.work.Snapshot()
 	// The working state is the snapshot's equal, and has its deadlines in order.
 	index, gained := old.Index.next(old.State, e.work, changed, now)
+	if old.Degraded {
+		e.logger.Info("the log can be written again", "seq", uint64(state.head.Seq))
+	}
 	e.show(View{State: state, Index: index, ObserveOnly: old.ObserveOnly}, gained)
 }
 

@@ -25,6 +25,8 @@ const (
 	// maxJump is how far the wall clock may stray from the monotonic one between two
 	// looks before it is called a jump.
 	maxJump = 10 * time.Second
+	// fullPause is how long the expiry loop waits for a full disk to have room.
+	fullPause = time.Second
 )
 
 // ErrBusy means the queue is full and the command was not executed; try again in a
@@ -255,7 +257,8 @@ func (e *Engine) Close() error {
 // Execute runs one command and returns when its events are durable and visible. A
 // context that ends before the writer takes the command withdraws it; after that
 // Execute waits for the outcome. Errors are *Error for a refused command, ErrBusy,
-// ErrStopped, the context's, or an *UnknownOutcomeError.
+// ErrStopped, the context's, an *UnknownOutcomeError, or wrap events.ErrFull: the disk
+// was full, nothing was stored, and the engine goes on.
 func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return Outcome{}, err

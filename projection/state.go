@@ -64,6 +64,28 @@ func (s *State) Snapshot() *State {
 	return &c
 }
 
+// working returns a working state of the value of a published one, in time that grows
+// with the pool.
+func (s *State) working() *State {
+	w := NewState()
+	w.head, w.groups, w.policy, w.returned = s.head, s.groups, s.policy, s.returned
+	for a := range s.Accounts("") {
+		w.put(a.ID, a)
+	}
+	refill(&w.requests, &s.requests)
+	refill(&w.keys, &s.keys)
+	refill(&w.suspects, &s.suspects)
+	refill(&w.removed, &s.removed)
+	w.changed = nil
+	return w
+}
+
+func refill[K comparable, V any](to, from *recent[K, V]) {
+	for key, v := range from.all() {
+		to.set(key, v)
+	}
+}
+
 // Head identifies the newest record folded in.
 func (s *State) Head() events.Head { return s.head }
 
