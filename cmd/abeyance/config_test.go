@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/router"
 )
 
 const examplePath = "../../abeyance.example.yaml"
@@ -130,6 +132,10 @@ func TestConfigMistakesHaveLines(t *testing.T) {
 		{"account without provider", "accounts:\n  - {id: a, provider: codex}\n  - id: b\n", "f:3: accounts.1: the provider is empty"},
 		{"account twice", "accounts:\n  - {id: a, provider: codex}\n  - {id: a, provider: codex}\n", `f:3: accounts.1: the account "a" is given twice`},
 		{"account weight", "accounts:\n  - id: a\n    provider: codex\n    weight: 99\n", "f:2: accounts.0: weight 99 is not within 1 and 16"},
+		{"strategy", "strategies:\n  default: random\n", `f:2: strategies.default: "random" is none of round-robin, weighted, fill-first, sticky`},
+		{"no strategy", "strategies:\n  default: ''\n", `f:2: strategies.default: "" is none of round-robin`},
+		{"strategy of a provider", "strategies:\n  providers:\n    nobody: weighted\n    codex: sticki\n", `f:4: strategies.providers.codex: "sticki" is none of`},
+		{"provider twice", "strategies:\n  providers:\n    gemini: weighted\n    gemini-api: sticky\n", `f:4: strategies.providers.gemini-api: it is the same provider as "gemini"`},
 		{"bootstrap", "bootstrap: all\n", `f:1: bootstrap: "all" is not one of`},
 		{"second group", "groups:\n  - id: claude\n  - id: mine\n    providers: [codex]\n", "f:3: groups.1: patterns is empty"},
 		{"group twice", "groups:\n  - id: claude\n  - id: claude_45\n", "f:3: groups.1: the id \"claude\" is given twice"},
@@ -154,6 +160,57 @@ func TestConfigNamesEveryMistakeAtOnce(t *testing.T) {
 	_, err := parseConfig("f", []byte("log: {format: xml}\naccounts:\n  - id: a\nbootstrap: all\n"))
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("want three lines, got:\n%v", err)
+	}
+}
+
+func TestStrategiesOfAFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	doc := "strategies:\n  providers:\n    Gemini: sticky\n    nobody-yet: fill-first\n"
+	if err := os.WriteFile(name, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []effectiveRow
+	for _, r := range effectiveOf(t, "--config", name) {
+		if strings.HasPrefix(r.Key, "strategies.") {
+			got = append(got, r)
+		}
+	}
+	want := []effectiveRow{
+		{"strategies.default", "round-robin", originDefault},
+		{"strategies.providers.Gemini", "sticky", name + ":3"},
+		{"strategies.providers.nobody-yet", "fill-first", name + ":4"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	p, err := loadConfig(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.file.strategies(); s.Providers["gemini-api"] != router.Sticky || s.Default != "" {
+		t.Errorf("the router gets %+v", s)
+	}
+}
+
+// The commented examples below a key must be right too.
+func TestExampleFileCommentsBelowKeysAreRight(t *testing.T) {
+	doc, err := os.ReadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := regexp.MustCompile(`(?m)(^  # providers:\n(?:  #   .*\n)+)  providers: \{\}\n`)
+	if n := len(at.FindAll(doc, -1)); n != 2 {
+		t.Fatalf("%d commented examples of providers, want those of strategies and policy", n)
+	}
+	whole := at.ReplaceAllStringFunc(string(doc), func(s string) string {
+		return strings.ReplaceAll(strings.ReplaceAll("\n"+s, "\n  # ", "\n  "), "\n  providers: {}\n", "\n")[1:]
+	})
+	p, err := parseConfig("example", []byte(whole))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, whole)
+	}
+	if len(p.file.Strategies.Providers) == 0 || len(p.file.Policy.Providers) == 0 {
+		t.Error("the commented providers were not read")
 	}
 }
 

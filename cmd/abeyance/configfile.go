@@ -28,6 +28,7 @@ type configFile struct {
 	TLS         *tlsConfig      `yaml:"tls"`
 	Log         *logConfig      `yaml:"log"`
 	Accounts    []accountConfig `yaml:"accounts"`
+	Strategies  *strategyConfig `yaml:"strategies"`
 	// Bootstrap, Groups and Aliases are the fields of projection.GroupsConfig.
 	Bootstrap *string                      `yaml:"bootstrap"`
 	Groups    *[]projection.GroupConfig    `yaml:"groups"`
@@ -212,6 +213,9 @@ func (p *parsedConfig) check() error {
 	}
 	if i, err := p.checkAccounts(); err != nil {
 		fail(err, "accounts", strconv.Itoa(i))
+	}
+	if f.Strategies != nil {
+		p.checkStrategies(fail)
 	}
 	if c := f.groups(); c != nil {
 		err := tryOn(projection.NewState(), &projection.DefineGroups{Config: *c})

@@ -33,6 +33,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 	for i, a := range s.file.file.Accounts {
 		rows = append(rows, effectiveRow{"accounts." + a.ID, describeAccount(a), s.file.origin("accounts", strconv.Itoa(i))})
 	}
+	rows = append(rows, s.strategyRows()...)
 	groups, err := s.groupRows()
 	if err != nil {
 		return nil, err

@@ -235,8 +235,9 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	picks := router.New(d.engine, &router.Options{Identities: d.ids, Strategies: d.settings.file.file.strategies()})
 	d.server.Ready(api.Backend{
-		Engine: d.engine, Router: router.New(d.engine, &router.Options{Identities: d.ids}), Identities: d.ids,
+		Engine: d.engine, Router: picks, Identities: d.ids,
 		Verify: func(ctx context.Context) (events.Head, error) { return d.log.Verify(ctx, nil) },
 		Bytes:  func() int64 { return d.log.Stats().Bytes },
 	})
