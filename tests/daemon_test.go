@@ -168,9 +168,15 @@ func (d *daemon) must(status int, method, path string, body any) map[string]any 
 	if a.status != status {
 		d.t.Fatalf("%s %s answered %d, not %d:\n%s", method, path, a.status, status, a.body)
 	}
+	return a.object(d.t)
+}
+
+// object decodes the body.
+func (a answer) object(t *testing.T) map[string]any {
+	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal(a.body, &v); err != nil {
-		d.t.Fatalf("%s %s: %v in %s", method, path, err, a.body)
+		t.Fatalf("%v in %s", err, a.body)
 	}
 	return v
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// action is a verb that works on the cells of a filter: suspend, lift or clear.
+// action is a verb that works on the cells of a filter: suspend, lift, clear or
+// recheck.
 type action struct {
 	env    *environment
 	name   string // of the route
@@ -96,32 +97,38 @@ func (a *action) command(use string) *cobra.Command {
 }
 
 func (a *action) run(ctx context.Context, args []string) error {
-	filter, err := a.filter.build(args, a.env.now())
-	if err != nil {
-		return err
-	}
-	body, err := a.body(filter)
-	if err != nil {
-		return err
-	}
-	c, err := a.env.daemon()
-	if err != nil {
-		return err
-	}
-	if !a.dryRun && !a.yes {
-		planned, err := a.send(ctx, c, body(true))
-		if err != nil {
-			return err
-		}
-		if err := a.confirm(ctx, planned.Cells); err != nil {
-			return err
-		}
-	}
-	answer, err := a.send(ctx, c, body(a.dryRun))
+	_, answer, err := a.perform(ctx, args)
 	if err != nil {
 		return err
 	}
 	return a.print(answer)
+}
+
+// perform asks where it must, and has the daemon do it.
+func (a *action) perform(ctx context.Context, args []string) (*client, *api.ActionAnswer, error) {
+	filter, err := a.filter.build(args, a.env.now())
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := a.body(filter)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.env.daemon()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !a.dryRun && !a.yes {
+		planned, err := a.send(ctx, c, body(true))
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := a.confirm(ctx, planned.Cells); err != nil {
+			return nil, nil, err
+		}
+	}
+	answer, err := a.send(ctx, c, body(a.dryRun))
+	return c, answer, err
 }
 
 func (f *filterFlags) build(args []string, now time.Time) (api.Filter, error) {

@@ -126,7 +126,11 @@ func describeActivity(r events.Record) (target, message string, attrs []slog.Att
 	case *events.RecheckRequested:
 		return e.Target, "recheck requested", append(cellAttrs(r, e.Target), slog.String("by", r.Actor))
 	case *events.Recovered:
-		return e.Target, "recovered", append(cellAttrs(r, e.Target), slog.String("model", e.Model))
+		message := "recovered"
+		if e.Probe {
+			message = "recovered: a probe was served"
+		}
+		return e.Target, message, append(cellAttrs(r, e.Target), slog.String("model", e.Model))
 	case *events.Expired:
 		return "", "expired", []slog.Attr{
 			slog.Int("cells", len(e.Cells)), slog.String("first", e.Cells[0].Account+" "+e.Cells[0].Target),

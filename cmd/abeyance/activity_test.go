@@ -43,6 +43,8 @@ func TestActivityTellsFreezesHoldsAndActsOnly(t *testing.T) {
 		events.Draft{Origin: by, Account: "a1", Event: &events.CooldownCleared{Target: "claude"}},
 		events.Draft{Account: "a1", Event: &events.Recovered{Target: "claude", Model: "m"}},
 		events.Draft{Event: &events.Expired{Cells: []events.Cell{{Account: "a1", Target: "claude"}}, Dimension: events.DimensionCooling}},
+		events.Draft{Origin: by, Account: "a1", Event: &events.RecheckRequested{Target: "claude"}},
+		events.Draft{Account: "a1", Event: &events.Recovered{Target: "claude", Model: "m", Probe: true}},
 	)
 	want := `msg=frozen seq=1 account=a1 target=claude class=quota_exhausted status=429 model=m until=2026-11-23T01:00:00Z source=ladder
 msg="frozen for longer" seq=4 account=a1 target=claude class=quota_exhausted status=429 model=m until=2026-11-23T01:00:00Z source=ladder
@@ -52,6 +54,8 @@ msg=lifted seq=7 account=a1 target=claude by=operator:admin
 msg=cleared seq=8 account=a1 target=claude by=operator:admin
 msg=recovered seq=9 account=a1 target=claude model=m
 msg=expired seq=10 cells=1 first="a1 claude" dimension=cooling
+msg="recheck requested" seq=11 account=a1 target=claude by=operator:admin
+msg="recovered: a probe was served" seq=12 account=a1 target=claude model=m
 `
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

@@ -19,6 +19,7 @@ const (
 	exitAuth     = 4
 	exitNotFound = 5
 	exitConflict = 6
+	exitTimedOut = 8 // recheck --wait: not every cell was answered in time
 	// exitInterrupted is what shells say of a command that SIGINT ended: 128 + 2.
 	exitInterrupted = 130
 )

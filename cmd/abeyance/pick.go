@@ -20,12 +20,20 @@ func newPickCommand(env *environment) *cobra.Command {
 		Use:   "pick --provider PROVIDER --model MODEL",
 		Short: "Print an account that may serve a model now",
 		Long: `Print the account whose turn it is. If none is usable the reasons go to stderr and the
-exit code is 3; a provider without accounts is exit code 5.`,
-		Example: "  abeyance pick --provider antigravity --model claude-sonnet-4-6",
-		Args:    arguments(0, 0, ""),
+exit code is 3; a provider without accounts is exit code 5.
+
+A pick may be a probe: an account that cools, when it is time to see whether its quota
+is back. Report how the request went with its lease, or no other probe goes out for two
+minutes.`,
+		Example: `  abeyance pick --provider antigravity --model claude-sonnet-4-6
+  abeyance pick --provider antigravity --model claude-sonnet-4-6 --strategy sticky --session chat-7`,
+		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if q.Provider == "" || q.Model == "" {
 				return usage("pick needs --provider and --model")
+			}
+			if err := checkStrategy(q.Strategy); q.Strategy != "" && err != nil {
+				return usage("--strategy: %v", err)
 			}
 			c, err := env.daemon()
 			if err != nil {
@@ -44,7 +52,11 @@ exit code is 3; a provider without accounts is exit code 5.`,
 	f.StringVar(&q.Model, "model", "", "`model` as the client names it")
 	f.StringSliceVar(&q.Candidates, "candidate", nil, "choose among these `accounts` only; may be repeated")
 	f.StringSliceVar(&q.Exclude, "exclude", nil, "do not return these `accounts`; may be repeated")
-	f.BoolVar(&q.DryRun, "dry-run", false, "leave the turn as it is")
+	f.StringVar(&q.Strategy, "strategy", "", "`strategy` for this pick: "+strings.Join(strategyNames(), ", ")+" (default: the provider's)")
+	f.StringVar(&q.Session, "session", "", "with sticky: `id` of what stays on one account, such as a conversation")
+	f.BoolVar(&q.DryRun, "dry-run", false, "leave the turn as it is, and let no probe out")
+	// It fails only for a flag that is not there.
+	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions(strategyNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -54,6 +66,12 @@ func (env *environment) printPick(a api.PickAnswer) error {
 		return err
 	})
 	note := fmt.Sprintf("%s of %s, lease %s", a.Target, a.Provider, a.Lease)
+	if a.Probe {
+		note += ", a probe: report how it went with this lease"
+	}
+	if a.Degraded {
+		note += ", degraded: the log cannot be written"
+	}
 	if a.WouldBlock != "" {
 		note += ", observing only: it would be " + a.WouldBlock
 	}
@@ -80,10 +98,18 @@ func (env *environment) blocked(err error) error {
 	}
 	now := env.now()
 	for _, r := range b.Reasons {
-		env.say("  %s %s %s %s", plain(r.Account), r.Status, plain(r.Target), relative(r.Until.Time, now))
+		note := relative(r.Until.Time, now)
+		if r.Volatile {
+			note += ", not recorded"
+		}
+		env.say("  %s %s %s %s", plain(r.Account), r.Status, plain(r.Target), note)
 	}
 	if p.Code == api.Code(router.BlockCooling) {
-		env.say("the first comes back %s", relative(b.EarliestEnd.Time, now))
+		text := "the first comes back " + relative(b.EarliestEnd.Time, now)
+		if !b.NextProbe.IsZero() {
+			text += ", the next probe may go out " + relative(b.NextProbe.Time, now)
+		}
+		env.say("%s", text)
 	}
 	return &exitError{exitBlocked, p}
 }

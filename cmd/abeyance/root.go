@@ -34,7 +34,7 @@ Commands talk to a running daemon. They find it by --data-dir, or by --url and
 directory themselves.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
-4 not authorized, 5 not found, 6 conflict, 130 interrupted.`,
+4 not authorized, 5 not found, 6 conflict, 8 a wait timed out, 130 interrupted.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              cobra.ArbitraryArgs, // RunE names unknown commands
@@ -66,7 +66,7 @@ func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
 		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env), newVerifyCommand(env)),
 		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env)),
-		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env)),
+		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env), newRecheckCommand(env)),
 		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),
 			newPickCommand(env), newReportCommand(env), newClassifyCommand(env)),
 		section(sectionOther, newCompletionCommand(env), newVersionCommand(env)),

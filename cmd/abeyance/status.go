@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ func newStatusCommand(env *environment) *cobra.Command {
 		Use:   "status [ACCOUNT]",
 		Short: "Show the pool at a glance, or cell by cell",
 		Long: `Show, per provider and group, how many accounts are usable, when the next comes back,
-and what a human should look at. With ACCOUNT, --cells or a filter, show the cells
+when a request is let through to see whether a quota is back early, and what a human
+should look at. With ACCOUNT, --cells or a filter, show the cells
 themselves: one row per account and target.`,
 		Example: `  abeyance status
   abeyance status a1
@@ -72,6 +74,12 @@ func (env *environment) printCells(page *api.Page[api.CellRow]) error {
 				}
 				return fmt.Sprintf("ends %s (%s)", relative(c.Cooling.Until.Time, now), c.Cooling.Class)
 			}},
+			{"NEXT PROBE", func(c api.CellRow) string {
+				if c.Cooling == nil {
+					return ""
+				}
+				return dueAt(c.Cooling.NextProbeAt.Time, now)
+			}},
 			{"HELD", func(c api.CellRow) string {
 				if c.Held == nil {
 					return ""
@@ -110,6 +118,7 @@ func (env *environment) printSummary(a *api.SummaryAnswer) error {
 			{"USABLE", func(g api.GroupSummary) string { return fmt.Sprintf("%d of %d", g.Usable, g.Total) }},
 			{"BLOCKED", blockedCounts},
 			{"FIRST BACK", func(g api.GroupSummary) string { return relative(g.FirstBack.Time, now) }},
+			{"NEXT PROBE", func(g api.GroupSummary) string { return dueAt(g.NextProbe.Time, now) }},
 		},
 		status: func(g api.GroupSummary) string {
 			switch {
@@ -125,6 +134,14 @@ func (env *environment) printSummary(a *api.SummaryAnswer) error {
 		return err
 	}
 	return env.summaryNotes(env.out, a)
+}
+
+// dueAt says when a probe is due. The next request after it is the probe.
+func dueAt(t, now time.Time) string {
+	if !t.IsZero() && !t.After(now) {
+		return "due"
+	}
+	return relative(t, now)
 }
 
 func blockedCounts(g api.GroupSummary) string {

@@ -145,7 +145,7 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 	for _, e := range c.Ends {
 		text := e.How
 		if !e.At.IsZero() {
-			text += fmt.Sprintf(" (%s, %s)", e.At.UTC().Format(time.RFC3339), relative(e.At.Time, now))
+			text += fmt.Sprintf(" (by itself %s, %s)", e.At.UTC().Format(time.RFC3339), relative(e.At.Time, now))
 		}
 		line("ends by", text)
 	}
