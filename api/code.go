@@ -35,6 +35,7 @@ const (
 	CodeUnavailable      Code = "not_available"          // this server cannot do it
 	CodeStarting         Code = "starting"               // the log is being read
 	CodeBusy             Code = "busy"                   // too many commands wait
+	CodeDiskFull         Code = "disk_full"              // not executed; the server goes on once there is room
 	CodeStopped          Code = "stopped"                // the engine takes no commands; not executed
 	CodeUnknownOutcome   Code = "outcome_unknown"        // writing failed; it may or may not be stored
 	CodeCanceled         Code = "canceled"               // the request ended before it was executed
@@ -53,7 +54,7 @@ func Codes() []Code {
 		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
 		CodeCrossOrigin, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
 		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
-		CodeStopped, CodeUnknownOutcome, CodeCanceled,
+		CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled,
 	}
 }
 
@@ -89,7 +90,7 @@ func (c Code) Status() int {
 		return http.StatusTooManyRequests
 	case CodeUnavailable:
 		return http.StatusNotImplemented
-	case CodeStarting, CodeBusy, CodeStopped, CodeUnknownOutcome, CodeCanceled, Code(router.BlockExcluded),
+	case CodeStarting, CodeBusy, CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled, Code(router.BlockExcluded),
 		Code(router.BlockDisabled), Code(router.BlockSuspended), Code(router.BlockHeld):
 		return http.StatusServiceUnavailable
 	default: // CodeInternal

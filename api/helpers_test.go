@@ -69,8 +69,9 @@ type bench struct {
 // tune changes a bench before it is made.
 type tune struct {
 	observe bool
-	starts  bool // do not call Ready
-	quiet   bool // no access log
+	starts  bool                        // do not call Ready
+	quiet   bool                        // no access log
+	log     func(events.Log) events.Log // what the engine writes to, over the log in memory; nil: the log itself
 }
 
 func newBench(t testing.TB, tunes ...tune) *bench {
@@ -103,7 +104,11 @@ func newBench(t testing.TB, tunes ...tune) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.engine, err = projection.Open(t.Context(), b.log, &projection.Options{
+	var log events.Log = b.log
+	if o.log != nil {
+		log = o.log(log)
+	}
+	b.engine, err = projection.Open(t.Context(), log, &projection.Options{
 		Now: b.clock.now, ObserveOnly: o.observe, Registerer: b.registry,
 	})
 	if err != nil {

@@ -1,10 +1,12 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,5 +218,47 @@ func TestRule05DegradedOverHTTP(t *testing.T) {
 	b.clock.advance(5 * time.Minute)
 	if got := b.pick(askClaude); got.Account != "a2" {
 		t.Errorf("after five minutes the pick is %+v", got)
+	}
+}
+
+// fullDisk is a log on a disk that may be full.
+type fullDisk struct {
+	events.Log
+	full atomic.Bool
+}
+
+func (l *fullDisk) Append(ctx context.Context, recs []events.Record) error {
+	if l.full.Load() {
+		return fmt.Errorf("writing: %w", events.ErrFull)
+	}
+	return l.Log.Append(ctx, recs)
+}
+
+// A full disk rejects what cannot be stored, says so everywhere, and is over once
+// there is room.
+func TestRule05AFullDiskOverHTTP(t *testing.T) {
+	disk := new(fullDisk)
+	b := newBench(t, tune{log: func(l events.Log) events.Log {
+		disk.Log = l
+		return disk
+	}})
+	b.pool()
+	disk.full.Store(true)
+	rejected := b.post("/v1/reports", limited("a1", "claude-opus-4-6"))
+	rejected.problem(http.StatusServiceUnavailable, "disk_full")
+	if after := rejected.header.Get("Retry-After"); after != "1" {
+		t.Errorf("Retry-After %q", after)
+	}
+	if got := b.pick(askClaude); got.Account != "a2" || !got.Degraded {
+		t.Errorf("on a full disk the pick is %+v", got)
+	}
+	if !decode[api.SummaryAnswer](b.get("/v1/summary")).Degraded {
+		t.Error("the summary does not say it")
+	}
+	b.get("/readyz").want(http.StatusOK)
+	disk.full.Store(false)
+	b.report(limited("a1", "claude-opus-4-6"))
+	if got := b.pick(askClaude); got.Degraded || decode[api.SummaryAnswer](b.get("/v1/summary")).Degraded {
+		t.Errorf("with room again the pick is %+v", got)
 	}
 }

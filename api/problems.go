@@ -110,6 +110,10 @@ func interruption(err error) *Problem {
 		p := newProblem(CodeBusy, "too many commands are waiting; nothing was done")
 		p.retryAfter = 1
 		return p
+	case errors.Is(err, events.ErrFull):
+		p := newProblem(CodeDiskFull, "rejected: disk full; nothing was stored: make room and send it again")
+		p.retryAfter = 1
+		return p
 	case errors.Is(err, projection.ErrStopped), errors.Is(err, events.ErrClosed):
 		return newProblem(CodeStopped, "the server is stopping; nothing was done")
 	}

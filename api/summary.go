@@ -100,7 +100,7 @@ func summary(_ context.Context, b *Backend, _ *none) (SummaryAnswer, error) {
 	v := b.Engine.View()
 	now := b.Engine.Now().UTC()
 	a := SummaryAnswer{
-		AsOfSeq: uint64(v.State.Head().Seq), Now: Time{now}, Head: b.head(v.State.Head()), ObserveOnly: v.ObserveOnly,
+		AsOfSeq: uint64(v.State.Head().Seq), Now: Time{now}, Head: b.head(v.State.Head()), Degraded: v.Degraded, ObserveOnly: v.ObserveOnly,
 		GroupsVersion: v.State.Groups().Version, PolicyVersion: v.State.Policy().Version,
 		Held: []SummaryBlock{}, ByHand: []SummaryBlock{},
 	}
