@@ -39,16 +39,6 @@ func (a *Account) deadlines() iter.Seq[deadline] {
 	}
 }
 
-// deadlineAfter returns the account's first deadline after t; zero if it has none.
-func (a *Account) deadlineAfter(t time.Time) (first time.Time) {
-	for d := range a.deadlines() {
-		if d.at.After(t) && (first.IsZero() || d.at.Before(first)) {
-			first = d.at
-		}
-	}
-	return first
-}
-
 // dueQueue orders accounts by their first deadline: a heap that knows where each
 // account stands in it. Only a working state has one: it is changed in place.
 type dueQueue struct {
@@ -57,37 +47,58 @@ type dueQueue struct {
 	place []int32
 }
 
-// heapWidth is how many children a place in the heap has: as many as fit a cache
-// line, because an account that is put off goes down most of a heap that is cold.
-const heapWidth = 4
-
-// dueItem is an account's first deadline, in nanoseconds since 1970: the log holds no
-// time that does not fit.
+// dueItem is an account with deadlines. Instants are nanoseconds since 1970: the log
+// holds none that does not fit.
 type dueItem struct {
-	at   int64
+	at   int64 // its first deadline
+	then int64 // its second
 	slot slot
 }
 
-// set notes an account's first deadline, or, if that is zero, that it has none.
-func (q *dueQueue) set(k slot, first time.Time) {
-	for int(k) >= len(q.place) {
+// noDeadline is after all deadlines.
+const noDeadline = math.MaxInt64
+
+// heapWidth is how many children a place in the heap has: about as many as fit a
+// cache line, because an account that is put off goes down most of a heap that is
+// cold.
+const heapWidth = 4
+
+// dueOf returns the deadlines of the account in a slot; none if it is nil.
+func dueOf(k slot, a *Account) dueItem {
+	x := dueItem{noDeadline, noDeadline, k}
+	if a == nil {
+		return x
+	}
+	for d := range a.deadlines() {
+		switch at := d.at.UnixNano(); {
+		case at < x.at:
+			x.at, x.then = at, x.at
+		case at < x.then:
+			x.then = at
+		}
+	}
+	return x
+}
+
+// set notes the deadlines of an account.
+func (q *dueQueue) set(x dueItem) {
+	for int(x.slot) >= len(q.place) {
 		q.place = append(q.place, 0)
 	}
-	i := int(q.place[k]) - 1
+	i := int(q.place[x.slot]) - 1
 	switch {
-	case first.IsZero() && i < 0:
-		return
-	case first.IsZero():
-		q.place[k] = 0
+	case x.at == noDeadline && i < 0:
+	case x.at == noDeadline:
+		q.place[x.slot] = 0
 		last := q.heap[len(q.heap)-1]
 		if q.heap = q.heap[:len(q.heap)-1]; i < len(q.heap) {
 			q.fix(i, last)
 		}
 	case i < 0:
 		q.heap = append(q.heap, dueItem{})
-		q.fix(len(q.heap)-1, dueItem{first.UnixNano(), k})
+		q.fix(len(q.heap)-1, x)
 	default:
-		q.fix(i, dueItem{first.UnixNano(), k})
+		q.fix(i, x)
 	}
 }
 
@@ -125,12 +136,9 @@ func (q *dueQueue) put(i int, x dueItem) {
 	q.place[x.slot] = int32(i) + 1
 }
 
-// noDeadline is after all deadlines.
-const noDeadline = math.MaxInt64
-
 // split tells the accounts that have a deadline at or before t from the others, of
 // which it returns the first deadline. Beyond its answer it takes no time.
-func (q *dueQueue) split(t int64) (due []slot, next int64) {
+func (q *dueQueue) split(t int64) (due []dueItem, next int64) {
 	next = noDeadline
 	var walk func(i int)
 	walk = func(i int) {
@@ -139,7 +147,7 @@ func (q *dueQueue) split(t int64) (due []slot, next int64) {
 		case q.heap[i].at > t:
 			next = min(next, q.heap[i].at)
 		default:
-			due = append(due, q.heap[i].slot)
+			due = append(due, q.heap[i])
 			for c := range heapWidth {
 				walk(heapWidth*i + 1 + c)
 			}
@@ -157,20 +165,37 @@ func (s *State) queue() *dueQueue {
 	}
 	q := new(dueQueue)
 	for k, a := range s.accounts.from("") {
-		q.set(k, a.deadlineAfter(time.Time{}))
+		q.set(dueOf(k, a))
 	}
 	return q
+}
+
+// after returns the first deadline after t of an account that is due; noDeadline if
+// there is none.
+func (s *State) after(x dueItem, t int64) int64 {
+	switch {
+	case x.at > t:
+		return x.at
+	case x.then > t:
+		return x.then
+	}
+	next := int64(noDeadline)
+	for d := range s.accounts.at(x.slot).deadlines() {
+		if at := d.at.UnixNano(); at > t {
+			next = min(next, at)
+		}
+	}
+	return next
 }
 
 // NextDeadline returns the earliest end of a block at or after which something may
 // become usable, including one that has come and is not yet recorded; false if
 // none has an end. On a published state it looks at all accounts.
 func (s *State) NextDeadline() (time.Time, bool) {
-	q := s.queue()
-	if len(q.heap) == 0 {
-		return time.Time{}, false
+	if q := s.queue(); len(q.heap) > 0 {
+		return time.Unix(0, q.heap[0].at).UTC(), true
 	}
-	return time.Unix(0, q.heap[0].at).UTC(), true
+	return time.Time{}, false
 }
 
 // Due reports whether a block's deadline has come at now and is not recorded.
@@ -179,28 +204,32 @@ func (s *State) Due(now time.Time) bool {
 	return ok && !at.After(now)
 }
 
-// overdue returns the deadlines at or before now, in order.
-func (s *State) overdue(now time.Time) []deadline {
-	var all []deadline
+// overdue returns the first deadlines at or before now in order, at most a limit.
+func (s *State) overdue(now time.Time, limit int) []deadline {
 	due, _ := s.queue().split(now.UnixNano())
-	for _, k := range due {
-		for d := range s.accounts.at(k).deadlines() {
+	// In a storm of deadlines their instants are sorted far faster than they are.
+	slices.SortFunc(due, func(a, b dueItem) int { return cmp.Compare(a.at, b.at) })
+	var all []deadline
+	for i, x := range due {
+		if i >= limit && x.at > due[i-1].at {
+			break // so many others come before all that is left
+		}
+		for d := range s.accounts.at(x.slot).deadlines() {
 			if !d.at.After(now) {
 				all = append(all, d)
 			}
 		}
 	}
 	slices.SortFunc(all, deadline.compare)
-	return all
+	return all[:min(len(all), limit)]
 }
 
 // dueBetween yields the ids of the accounts with a deadline in [from, to].
 func (s *State) dueBetween(from, to time.Time) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		due, _ := s.queue().split(to.UnixNano())
-		for _, k := range due {
-			a := s.accounts.at(k)
-			if at := a.deadlineAfter(from.Add(-1)); !at.IsZero() && !at.After(to) && !yield(a.ID) {
+		for _, x := range due {
+			if s.after(x, from.UnixNano()-1) <= to.UnixNano() && !yield(s.accounts.at(x.slot).ID) {
 				return
 			}
 		}
@@ -210,10 +239,8 @@ func (s *State) dueBetween(from, to time.Time) iter.Seq[string] {
 // dueAfter returns the earliest deadline after t; false if there is none.
 func (s *State) dueAfter(t time.Time) (at time.Time, ok bool) {
 	due, next := s.queue().split(t.UnixNano())
-	for _, k := range due {
-		if later := s.accounts.at(k).deadlineAfter(t); !later.IsZero() {
-			next = min(next, later.UnixNano())
-		}
+	for _, x := range due {
+		next = min(next, s.after(x, t.UnixNano()))
 	}
 	if next == noDeadline {
 		return time.Time{}, false

@@ -21,8 +21,7 @@ type Expire struct{}
 
 // decide implements Intent.
 func (*Expire) decide(d *decider) error {
-	due := d.s.overdue(d.now)
-	due = due[:min(len(due), maxExpireDrafts*events.MaxExpired)]
+	due := d.s.overdue(d.now, maxExpireDrafts*events.MaxExpired)
 	for _, dimension := range []events.Dimension{events.DimensionCooling, events.DimensionSuspended} {
 		d.expire(dimension, slices.DeleteFunc(slices.Clone(due), func(x deadline) bool { return x.dimension != dimension }))
 	}

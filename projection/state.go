@@ -126,7 +126,7 @@ func (s *State) put(id string, b *Account) {
 		s.replace(s.accounts.add(b), b)
 	case a != nil:
 		s.accounts.remove(k)
-		s.due.set(k, time.Time{})
+		s.due.set(dueOf(k, nil))
 		s.changed = append(s.changed, id)
 	}
 }
@@ -134,7 +134,7 @@ func (s *State) put(id string, b *Account) {
 // replace stores a changed account in the slot it has.
 func (s *State) replace(k slot, b *Account) {
 	s.accounts.set(k, b)
-	s.due.set(k, b.deadlineAfter(time.Time{}))
+	s.due.set(dueOf(k, b))
 	s.changed = append(s.changed, b.ID)
 }
 

@@ -161,8 +161,10 @@ func sameDeadlines(t *testing.T, s *State, from, to time.Time) {
 	if over < 0 {
 		over = len(all)
 	}
-	if got := s.overdue(to); !slices.Equal(got, all[:over]) {
-		t.Fatalf("%v are over, want %v", got, all[:over])
+	for _, limit := range []int{1, 5, 50, len(all) + 1} {
+		if got := s.overdue(to, limit); !slices.Equal(got, all[:min(over, limit)]) {
+			t.Fatalf("the first %d over are %v, want those of %v", limit, got, all[:over])
+		}
 	}
 	if next, ok := s.dueAfter(to); ok != (over < len(all)) || ok && !next.Equal(all[over].at) {
 		t.Fatalf("after %s comes %s, %v, want that of %+v", to, next, ok, all[over:])
