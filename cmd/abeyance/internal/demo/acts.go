@@ -104,8 +104,7 @@ func (d *demo) poison(ctx context.Context) error {
 		return err
 	}
 	defer u.close()
-	var problem error
-	p, err := startProxy(u.url, abeyance{router.New(e, nil)}, func(err error) { problem = err })
+	p, err := startProxy(u.url, overAbeyance(router.New(e, nil)))
 	if err != nil {
 		return err
 	}
@@ -113,8 +112,8 @@ func (d *demo) poison(ctx context.Context) error {
 	for range 3 { // the client tries again, as clients do
 		post(p.client, p.url+"/models/claude-sonnet-4-6", "the-bad-one", `{"contents": "`+poisoned+`"}`)
 	}
-	if problem != nil {
-		return fmt.Errorf("act %d failed: %w", d.acts, problem)
+	if err := p.trouble.err(); err != nil {
+		return fmt.Errorf("act %d failed: %w", d.acts, err)
 	}
 	var frozen, spared []string
 	for r, err := range e.History(ctx, events.Query{}) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.pool(ctx); err != nil {
 		return err
 	}
-	for _, act := range []func(context.Context) error{d.poison, d.killed, d.traffic} {
+	for _, act := range []func(context.Context) error{d.poison, d.killed, d.early, d.traffic} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -124,41 +125,26 @@ func (d *demo) check(ok bool, what string) error {
 	return nil
 }
 
-// call sends one request with an account to the fake upstream and reports it.
-func (d *demo) call(ctx context.Context, account, model string) (router.Outcome, error) {
-	var out router.Outcome
-	var problem error
-	pool := single{account: account, reportTo: func(o signal.Observation) (err error) {
-		out, err = d.router.Report(ctx, router.Lease{Account: account, Provider: provider, Model: model}, o)
-		return err
-	}}
-	p, err := startProxy(d.up.url, pool, func(err error) { problem = err })
+// call sends one request with an account to the fake upstream and reports the answer.
+func (d *demo) call(ctx context.Context, account, model string) (out router.Outcome, err error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, d.up.url+"/models/"+model, strings.NewReader(`{"contents":[]}`))
 	if err != nil {
 		return out, err
 	}
-	defer p.close()
-	send(p.client, p.url+"/models/"+model, "")
-	if problem != nil {
-		return out, fmt.Errorf("act %d failed: %w", d.acts, problem)
+	q.Header.Set("Authorization", "Bearer "+account)
+	began := time.Now()
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return out, err
 	}
-	return out, nil
-}
-
-// single is a pool of one account that is used whatever its state.
-type single struct {
-	account  string
-	reportTo func(signal.Observation) error
-}
-
-func (s single) pick(model string, tried []string) (router.Lease, time.Duration) {
-	if len(tried) > 0 {
-		return router.Lease{}, 0
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, signal.MaxBody))
+	if err != nil {
+		return out, err
 	}
-	return router.Lease{Account: s.account, Provider: provider, Model: model}, 0
-}
-
-func (s single) report(_ context.Context, _ router.Lease, o signal.Observation) (bool, error) {
-	return false, s.reportTo(o)
+	return d.router.Report(ctx, router.Lease{Account: account, Provider: provider, Model: model}, signal.Observation{
+		Status: resp.StatusCode, Header: resp.Header, Body: body, StartedAt: began,
+	})
 }
 
 // picks asks for a model n times and lists the accounts.

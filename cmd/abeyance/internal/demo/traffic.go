@@ -52,21 +52,18 @@ type tally struct {
 }
 
 // run sends the same requests in the same order at the same pace through a pool.
-func run(ctx context.Context, pool chooser) (tally, error) {
+func run(ctx context.Context, over func(*proxy) http.RoundTripper) (tally, error) {
 	u, err := startUpstream(quotas(), quotaWindow)
 	if err != nil {
 		return tally{}, err
 	}
 	defer u.close()
-	var problem atomic.Pointer[error]
-	p, err := startProxy(u.url, pool, func(err error) { problem.Store(&err) })
+	p, err := startProxy(u.url, over)
 	if err != nil {
 		return tally{}, err
 	}
 	defer p.close()
 	t := tally{requests: requests}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
 	order := rand.New(rand.NewPCG(seed, seed))
 	tick := time.NewTicker(time.Second / perSecond)
 	defer tick.Stop()
@@ -81,7 +78,7 @@ func run(ctx context.Context, pool chooser) (tally, error) {
 			return t, ctx.Err()
 		}
 		wg.Go(func() {
-			if !send(client, p.url+"/models/"+model, fmt.Sprintf("run-%d", i)) {
+			if !send(p.client, p.url+"/models/"+model, fmt.Sprintf("run-%d", i)) {
 				unserved.Add(1)
 			}
 		})
@@ -89,10 +86,7 @@ func run(ctx context.Context, pool chooser) (tally, error) {
 	wg.Wait()
 	t.unserved = unserved.Load()
 	_, t.limits = u.counts()
-	if err := problem.Load(); err != nil {
-		return t, *err
-	}
-	return t, nil
+	return t, p.trouble.err()
 }
 
 func send(client *http.Client, url, id string) bool { return post(client, url, id, `{"contents":[]}`) }
@@ -125,7 +119,7 @@ func (d *demo) traffic(ctx context.Context) error {
 		return err
 	}
 	defer closeLog()
-	ours, err := run(ctx, abeyance{router.New(e, nil)})
+	ours, err := run(ctx, overAbeyance(router.New(e, nil)))
 	if err != nil {
 		return err
 	}
@@ -133,7 +127,9 @@ func (d *demo) traffic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := run(ctx, &perModel{accounts: sortedAccounts(), until: map[[2]string]time.Time{}})
+	theirs, err := run(ctx, func(p *proxy) http.RoundTripper {
+		return &perModel{accounts: sortedAccounts(), base: p.upstream, until: map[[2]string]time.Time{}}
+	})
 	if err != nil {
 		return err
 	}

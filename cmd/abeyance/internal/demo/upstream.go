@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/abeyance/abeyance/router"
 )
 
 // upstream imitates a provider whose accounts have one quota per model family, with
@@ -64,7 +66,7 @@ func family(model string) string {
 // ServeHTTP answers POST /models/{model} for the account in the Authorization
 // header.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	model := strings.TrimPrefix(r.URL.Path, "/models/")
+	model := router.ModelInPath(r.URL.Path)
 	account := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	request, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 	if err != nil {
@@ -122,6 +124,13 @@ func (u *upstream) exhaust(account, model string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.used[bucket{account, family(model), int64(time.Since(u.began) / u.window)}] = u.quota[account]
+}
+
+// refill gives an account its quota back before the window ends.
+func (u *upstream) refill(account, model string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.used, bucket{account, family(model), int64(time.Since(u.began) / u.window)})
 }
 
 func (u *upstream) fail(model string) {
