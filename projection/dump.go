@@ -3,6 +3,8 @@ package projection
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -23,32 +25,59 @@ const DumpFormat = 1
 // first, and returned quotas by provider, then target.
 func (s *State) Dump() ([]byte, error) {
 	c := wire.NewEncoder(nil)
+	s.fields(c)
+	return c.Finish()
+}
+
+// Load returns the state that a dump is of. A dump of another format, or bytes that
+// are none, are an error; whether they are the dump of a certain record, the caller
+// must know.
+func Load(dump []byte) (*State, error) {
+	s := NewState()
+	c := wire.NewDecoder(dump)
+	c.Share(wire.NewStrings())
+	s.fields(c)
+	if _, err := c.Finish(); err != nil {
+		return nil, fmt.Errorf("the dump of a state: %w", err)
+	}
+	s.changed = nil
+	return s, nil
+}
+
+// fields describes the dump, for writing it and for reading it into a new state.
+func (s *State) fields(c *wire.Codec) {
 	c.Array(13)
 	format := uint64(DumpFormat)
-	c.Uint64(&format)
+	if c.Uint64(&format); format != DumpFormat {
+		c.Fail(fmt.Errorf("format %d, and this version of Abeyance reads %d", format, DumpFormat))
+		return
+	}
 	c.String(&s.head.Log, events.MaxName)
 	wire.Uint(c, &s.head.Seq)
 	c.Fixed(s.head.Hash[:])
 	c.Time(&s.head.At)
-	policy := &events.PolicyDefined{Version: s.policy.Version, Policy: s.policy.Policy, Configured: s.policy.Configured}
-	events.Payload(c, policy)
-	groups := &events.GroupsDefined{
-		Version: s.groups.Version, Preset: s.groups.Preset, Groups: s.groups.List, Aliases: s.groups.Aliases, Configured: s.groups.Configured,
+	s.definitions(c)
+	n := c.Len(s.Len(), MaxAccounts)
+	if !c.Decoding() {
+		for a := range s.Accounts("") {
+			a.fields(c)
+		}
+	} else {
+		for i := 0; i < n && c.Err() == nil; i++ {
+			a := new(Account)
+			a.fields(c)
+			s.put(a.ID, a)
+		}
 	}
-	events.Payload(c, groups)
-	c.Len(s.Len(), MaxAccounts)
-	for a := range s.Accounts("") {
-		a.fields(c)
-	}
-	dumpRecent(c, &s.requests, requestKey.joined, func(seq *events.Seq) { wire.Uint(c, seq) })
-	dumpRecent(c, &s.keys, plainKey, func(u *keyUse) {
+	recentFields(c, &s.requests, requestKeyText(), func(seq *events.Seq) { wire.Uint(c, seq) })
+	recentFields(c, &s.keys, plainText(), func(u *keyUse) {
 		c.Array(3)
 		c.Fixed(u.request[:])
 		wire.Uint(c, &u.first)
 		wire.Uint(c, &u.last)
 	})
-	dumpRecent(c, &s.removed, plainKey, func(m *Mark) { m.fields(c) })
-	dumpRecent(c, &s.suspects, suspectKey.joined, func(x *suspect) {
+	recentFields(c, &s.removed, plainText(), func(m *Mark) { m.fields(c) })
+	recentFields(c, &s.suspects, suspectKeyText(), func(x *suspect) {
 		c.Array(2)
 		wire.Slice(c, &x.blamed, maxBlamed, func(c *wire.Codec, b *blame) {
 			c.Array(2)
@@ -58,21 +87,39 @@ func (s *State) Dump() ([]byte, error) {
 		c.Bool(&x.cleared)
 	})
 	s.returned.fields(c)
-	return c.Finish()
 }
 
-func (r returned) fields(c *wire.Codec) {
-	c.Len(len(r), maxReturned)
-	pools := slices.SortedFunc(maps.Keys(r), func(a, b pool) int {
+// definitions describes the policy and the groups in force, as their events do.
+func (s *State) definitions(c *wire.Codec) {
+	policy := &events.PolicyDefined{Version: s.policy.Version, Policy: s.policy.Policy, Configured: s.policy.Configured}
+	events.Payload(c, policy)
+	groups := &events.GroupsDefined{
+		Version: s.groups.Version, Preset: s.groups.Preset, Groups: s.groups.List, Aliases: s.groups.Aliases, Configured: s.groups.Configured,
+	}
+	events.Payload(c, groups)
+	if groups.Kept != 0 || groups.Moved != 0 || groups.Merged != 0 {
+		c.Fail(errors.New("it counts moved cells, which a state does not")) // a record's, not a dump's
+	}
+	if c.Decoding() && c.Err() == nil {
+		s.policy = &Policy{Version: policy.Version, Policy: policy.Policy, Configured: policy.Configured}
+		s.groups = newGroups(groups)
+	}
+}
+
+func (r *returned) fields(c *wire.Codec) {
+	list := slices.SortedFunc(maps.Keys(*r), func(a, b pool) int {
 		return cmp.Or(strings.Compare(a.provider, b.provider), strings.Compare(a.target, b.target))
 	})
-	for _, p := range pools {
-		m := r[p]
+	wire.Slice(c, &list, maxReturned, func(c *wire.Codec, p *pool) {
+		m := (*r)[*p]
 		c.Array(3)
 		c.String(&p.provider, events.MaxName)
 		c.String(&p.target, events.MaxTarget)
 		m.fields(c)
-	}
+		if c.Decoding() {
+			*r = r.with(*p, m)
+		}
+	})
 }
 
 // Hash returns the SHA-256 of the canonical dump.
@@ -81,32 +128,79 @@ func (s *State) Hash() (events.Hash, error) {
 	return sha256.Sum256(b), err
 }
 
-// joined is how a key of two parts is dumped: neither holds a NUL.
-func (k requestKey) joined() string { return k.account + "\x00" + k.request }
-func (k suspectKey) joined() string { return k.request + "\x00" + string(k.class) }
-func plainKey(key string) string    { return key }
+// keyText is how the key of a memory is dumped.
+type keyText[K any] struct {
+	write func(K) string
+	read  func(string) K
+}
 
-func dumpRecent[K comparable, V any](c *wire.Codec, r *recent[K, V], key func(K) string, value func(*V)) {
-	c.Len(r.len(), MaxRecent)
-	for k, v := range r.all() {
-		c.Array(2)
-		text := key(k)
-		c.String(&text, 2*events.MaxID+1)
-		value(&v)
+func plainText() keyText[string] {
+	same := func(k string) string { return k }
+	return keyText[string]{same, same}
+}
+
+// Keys of two parts are joined by a NUL, which neither holds.
+
+func requestKeyText() keyText[requestKey] {
+	return keyText[requestKey]{
+		func(k requestKey) string { return k.account + "\x00" + k.request },
+		func(text string) requestKey {
+			account, request, _ := strings.Cut(text, "\x00")
+			return requestKey{account, request}
+		},
 	}
 }
+
+func suspectKeyText() keyText[suspectKey] {
+	return keyText[suspectKey]{
+		func(k suspectKey) string { return k.request + "\x00" + string(k.class) },
+		func(text string) suspectKey {
+			request, class, _ := strings.Cut(text, "\x00")
+			return suspectKey{request: request, class: events.Class(class)}
+		},
+	}
+}
+
+func recentFields[K comparable, V any](c *wire.Codec, r *recent[K, V], text keyText[K], value func(*V)) {
+	n := c.Len(r.len(), MaxRecent)
+	entry := func(k K, v V) (K, V) {
+		c.Array(2)
+		key := ""
+		if !c.Decoding() {
+			key = text.write(k)
+		}
+		c.String(&key, 2*events.MaxID+1)
+		value(&v)
+		return text.read(key), v
+	}
+	if !c.Decoding() {
+		for k, v := range r.all() {
+			entry(k, v)
+		}
+		return
+	}
+	for i := 0; i < n && c.Err() == nil; i++ {
+		var k K
+		var v V
+		r.set(entry(k, v))
+	}
+}
+
+// maxCells bounds the cells of one account when a dump is read: one per model, group
+// and "*", with much room.
+const maxCells = 1 << 16
 
 func (a *Account) fields(c *wire.Codec) {
 	c.Array(5)
 	c.String(&a.ID, events.MaxID)
 	added := &events.AccountAdded{Spec: a.Spec}
 	events.Payload(c, added)
+	if c.Decoding() {
+		a.Spec = added.Spec // a published account is only read
+	}
 	wire.Uint(c, &a.AddedSeq)
 	c.Time(&a.AddedAt)
-	c.Len(len(a.Cells), len(a.Cells))
-	for i := range a.Cells {
-		a.Cells[i].fields(c)
-	}
+	wire.Slice(c, &a.Cells, maxCells, func(c *wire.Codec, k *Cell) { k.fields(c) })
 }
 
 func (m *Mark) fields(c *wire.Codec) {
