@@ -14,16 +14,16 @@ import (
 // the working state appends to the last of them, beyond what the copies see; only the
 // table of the newest entries is copied page by page.
 type recent[K comparable, V any] struct {
-	// chunks hold the entries of the turns from the one that divides by the chunk size
-	// before first on, up to next.
+	// chunks hold the entries of the turns from first to next-1. Each begins with a turn
+	// that is a multiple of its size.
 	chunks      []*recentChunk[K, V]
 	first, next uint32
 	// table :: hash of a key → 1 + the newest turn of a key in that place, 0: none
 	table paged[uint32]
 	seed  maphash.Seed
 	live  int // keys remembered
-	// hidden has a bit for each turn kept whose key was set again, in the place of its
-	// remainder. It is the working state's own.
+	// hidden has a bit for each turn kept, set if its key was set again later: that of
+	// the turn modulo maxTurns. It is the working state's own.
 	hidden *[maxTurns / 64]uint64
 }
 

@@ -3,6 +3,7 @@ package projection
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -68,6 +69,8 @@ func TestRule20RecentKeepsTheNewest(t *testing.T) {
 	}
 	var now shared
 	now.value = map[int]int{}
+	now.first = math.MaxUint32/recentChunkSize*recentChunkSize - 1024 // turns begin anew when they run out
+	now.next = now.first
 	check := func(x *shared) {
 		t.Helper()
 		var order []int
@@ -108,6 +111,9 @@ func TestRule20RecentKeepsTheNewest(t *testing.T) {
 		}
 	}
 	check(&now)
+	if now.next > 10*MaxRecent {
+		t.Errorf("the next turn is %d", now.next)
+	}
 	for i := range older {
 		check(&older[i])
 	}
