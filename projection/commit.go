@@ -264,6 +264,7 @@ func (e *Engine) publish(now time.Time) {
 		e.logger.Info("the log can be written again", "seq", uint64(state.head.Seq))
 	}
 	e.show(View{State: state, Index: index, ObserveOnly: old.ObserveOnly}, gained)
+	e.noteCheckpoint()
 }
 
 // reindex publishes the accounts whose time has come, without waiting for the disk to

@@ -60,6 +60,9 @@ type Options struct {
 	Accounts []PutAccount
 	// ObserveOnly decides and records everything, but no pick is ever blocked.
 	ObserveOnly bool
+	// Checkpoints are where states are kept for later starts and as-of answers. Nil:
+	// nowhere.
+	Checkpoints Checkpoints
 }
 
 // View is a published state with its index. Both are immutable.
@@ -91,6 +94,8 @@ type Engine struct {
 	once  atomic.Bool // stop is closed
 	err   error       // why the writer ended; read after dead
 	jumps atomic.Pointer[ClockJump]
+
+	checkpoints checkpointer
 
 	// The writer's own.
 	work  *State
@@ -145,6 +150,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 		}
 	}
 	e.clock.look(e.now())
+	e.startCheckpoints(ctx, o.Checkpoints)
 	go e.run()
 	if err := e.configure(ctx, o); err != nil {
 		e.Close()
@@ -248,6 +254,7 @@ func (e *Engine) Close() error {
 		close(e.stop)
 	}
 	<-e.ended
+	<-e.checkpoints.ended
 	if e.metered != nil {
 		e.metered.Unregister(e.metrics) // another engine may follow on the same registry
 	}
@@ -304,23 +311,25 @@ func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 	return p.outcome, nil
 }
 
-// StateAt returns the state as it was at a moment, folded from the log. Errors
-// wrap ErrFuture for a moment that has not come.
+// StateAt returns the state as it was at a moment: the nearest checkpoint before it,
+// and the records since. Errors wrap ErrFuture for a moment that has not come.
 func (e *Engine) StateAt(ctx context.Context, m Moment) (*State, error) {
-	head := e.State().Head()
-	if m.Seq > head.Seq {
-		return nil, fmt.Errorf("%w: record %d, and the log ends at %d", ErrFuture, m.Seq, head.Seq)
+	now := e.State()
+	if m.Seq > now.head.Seq {
+		return nil, fmt.Errorf("%w: record %d, and the log ends at %d", ErrFuture, m.Seq, now.head.Seq)
 	}
 	if m.Seq == 0 && m.At.After(e.now()) {
 		return nil, fmt.Errorf("%w: %s", ErrFuture, m)
 	}
-	s := NewState()
-	s.begin(head.Log)
-	for r, err := range e.log.Records(ctx, 0) {
+	if m.Seq == now.head.Seq || m.Seq == 0 && m.reached(now.head) {
+		return now, nil
+	}
+	s := e.nearest(ctx, m)
+	for r, err := range e.log.Records(ctx, s.head.Seq) {
 		if err != nil {
 			return nil, err
 		}
-		if !m.includes(r) || r.Seq > head.Seq {
+		if !m.includes(r) || r.Seq > now.head.Seq {
 			break
 		}
 		s.Apply(r)
