@@ -162,9 +162,11 @@ func (c *Cell) cool(r *events.Record, e *events.LimitObserved) {
 	k := Cooling{
 		Until: e.Until, Reset: e.Reset, StartedAt: r.At, Started: r.Seq, Decided: r.Seq, Last: Mark{r.Seq, r.At},
 		Class: e.Class, Source: e.Source, Clamped: e.Clamp != nil, Step: e.Step, Provider: e.Provider, Model: e.Model,
+		Sent: sentFrom(r.Seq, e),
 	}
 	if old := c.Cooling; old != nil && e.Effect == events.EffectExtended {
 		k.StartedAt, k.Started, k.Probes, k.Probed = old.StartedAt, old.Started, old.Probes, old.Probed
+		k.Sent = max(k.Sent, old.Sent)
 		if e.Probe {
 			k.probed(*r)
 		}
@@ -179,6 +181,14 @@ func (c *Cell) cool(r *events.Record, e *events.LimitObserved) {
 	default:
 		c.Ladder = Ladder{Class: e.Class, Deadline: e.Until}
 	}
+}
+
+// sentFrom is the snapshot that a request was sent from.
+func sentFrom(record events.Seq, e *events.LimitObserved) events.Seq {
+	if e.Lease > 0 {
+		return e.Lease
+	}
+	return record
 }
 
 // keep notes newer evidence for blocks that stay as they are.
@@ -245,7 +255,7 @@ func (s *State) applyImported(r *events.Record, e *events.Imported) {
 		if !e.CoolUntil.IsZero() {
 			c.Cooling = &Cooling{
 				Until: e.CoolUntil, StartedAt: r.At, Started: r.Seq, Decided: r.Seq, Last: Mark{r.Seq, r.At},
-				Class: e.Class, Source: "import", Provider: e.Provider, Model: e.Model,
+				Class: e.Class, Source: "import", Provider: e.Provider, Model: e.Model, Sent: r.Seq,
 			}
 		}
 		if e.Suspended {

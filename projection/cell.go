@@ -83,6 +83,9 @@ type Cooling struct {
 	Step      int
 	Provider  string
 	Model     string // the model whose answer set Until
+	// Sent is the newest snapshot that a 429 of this freeze was sent from, as far as its
+	// lease tells, else the record's: what is asked for later is not answered by it.
+	Sent events.Seq
 	// Probes counts the probes of this freeze that found the quota still spent, the
 	// last of them at Probed.
 	Probes int

@@ -230,7 +230,7 @@ func (k *Cell) fields(c *wire.Codec) {
 }
 
 func coolingFields(c *wire.Codec, k *Cooling) {
-	c.Array(14)
+	c.Array(15)
 	c.Time(&k.Until)
 	c.Time(&k.Reset)
 	c.Time(&k.StartedAt)
@@ -243,6 +243,7 @@ func coolingFields(c *wire.Codec, k *Cooling) {
 	wire.Int(c, &k.Step)
 	c.String(&k.Provider, events.MaxName)
 	c.String(&k.Model, events.MaxID)
+	wire.Uint(c, &k.Sent)
 	wire.Int(c, &k.Probes)
 	c.Time(&k.Probed)
 }

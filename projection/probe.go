@@ -58,7 +58,7 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 	if rule.Mode == ProbeAlways && k.Until.Sub(k.StartedAt) > rule.OnlyLongerThan {
 		background = InstantOf(from.Add(doubled(rule.BackgroundFirst, rule.BackgroundCap, k.Probes)))
 	}
-	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Last.Seq {
+	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Sent {
 		if rule.Mode != ProbeOff {
 			empty = min(empty, InstantOf(m.At))
 		}
@@ -66,7 +66,7 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 			background = min(background, InstantOf(m.At))
 		}
 	}
-	if c.Recheck.Seq > k.Last.Seq { // an operator asked, whatever the mode
+	if c.Recheck.Seq > k.Sent { // an operator asked, whatever the mode
 		at := InstantOf(c.Recheck.At)
 		empty, background = min(empty, at), min(background, at)
 	}
@@ -117,7 +117,7 @@ func (c *Recheck) decide(d *decider) error {
 			return c.Suspended.Since
 		},
 		event: func(c *Cell) events.Event {
-			if c.Recheck.Seq > c.Cooling.Last.Seq {
+			if c.Recheck.Seq > c.Cooling.Sent {
 				return nil // asked for, and not answered yet
 			}
 			return &events.RecheckRequested{Target: c.Target, Reason: reason}

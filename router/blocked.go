@@ -69,6 +69,9 @@ func (e *BlockedError) Error() string {
 	if !e.EarliestEnd.IsZero() {
 		text += fmt.Sprintf("; the first comes back at %s", e.EarliestEnd.UTC().Format(time.RFC3339))
 	}
+	if !e.NextProbe.IsZero() {
+		text += fmt.Sprintf("; the next probe is due at %s", e.NextProbe.UTC().Format(time.RFC3339))
+	}
 	return text
 }
 
@@ -84,7 +87,7 @@ func (e *BlockedError) RetryAfter() time.Duration {
 
 // next is when it is worth asking again; zero: nobody knows.
 func (e *BlockedError) next() time.Time {
-	if e.EarliestEnd.IsZero() || !e.NextProbe.IsZero() && e.NextProbe.Before(e.EarliestEnd) {
+	if !e.NextProbe.IsZero() {
 		return e.NextProbe
 	}
 	return e.EarliestEnd
@@ -95,8 +98,10 @@ func (s *selection) blocked() error {
 	e := &BlockedError{Provider: s.id.Provider, Model: s.q.Model, Target: s.id.Target, Code: BlockNoAccounts, s: *s}
 	t := e.s.tally()
 	e.Counts, e.EarliestEnd = t.counts, t.end.Time()
-	if due := t.probe; due != projection.Never {
-		e.NextProbe = e.s.nextProbe(due.Time())
+	if t.probe < t.end {
+		if at := e.s.nextProbe(t.probe.Time()); e.EarliestEnd.IsZero() || at.Before(e.EarliestEnd) {
+			e.NextProbe = at
+		}
 	}
 	switch c := t.counts; {
 	case !e.EarliestEnd.IsZero():

@@ -112,7 +112,7 @@ func (p *prober) claim() *projection.Account {
 		return nil
 	}
 	if s.q.DryRun {
-		s.probe = s.memory.claims.Load() + 1
+		s.probe = s.memory.claims.Add(1) // of no claim: a report of it frees none
 		return p.best
 	}
 	c := old.follow(s.memory.claims.Add(1), p.best.ID, s.q.Now)

@@ -3,6 +3,7 @@ package router
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 
@@ -36,11 +37,15 @@ type Strategies struct {
 	Providers map[string]Strategy
 }
 
-// of returns the strategy of a canonical provider.
+// of returns the strategy of a canonical provider. Of two names of one provider the
+// canonical one counts, else the first by the alphabet.
 func (s Strategies) of(provider string) Strategy {
-	for name, strategy := range s.Providers {
+	if strategy, ok := s.Providers[provider]; ok {
+		return strategy
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Providers)) {
 		if projection.CanonicalProvider(name) == provider {
-			return strategy
+			return s.Providers[name]
 		}
 	}
 	return cmp.Or(s.Default, RoundRobin)

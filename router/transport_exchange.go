@@ -58,7 +58,7 @@ func (x *exchange) pick() (Lease, error) {
 	if x.same != "" {
 		q := x.query
 		q.Candidates, q.DryRun = []string{x.same}, true
-		if l, err := x.t.Router.Pick(q); err == nil {
+		if l, err := x.t.Router.Pick(q); err == nil && l.Probe == 0 {
 			return l, nil
 		}
 		x.exclude(x.same)
