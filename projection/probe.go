@@ -58,7 +58,7 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 	if rule.Mode == ProbeAlways && k.Until.Sub(k.StartedAt) > rule.OnlyLongerThan {
 		background = InstantOf(from.Add(doubled(rule.BackgroundFirst, rule.BackgroundCap, k.Probes)))
 	}
-	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Sent {
+	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Sent && k.news(m, rule) {
 		if rule.Mode != ProbeOff {
 			empty = min(empty, InstantOf(m.At))
 		}
@@ -72,6 +72,13 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 	}
 	// Once the cooldown is over the cell stands in no probe's way.
 	return min(empty, InstantOf(k.Until)), min(background, InstantOf(k.Until))
+}
+
+// news reports whether it says something of this cooldown that a sibling's quota came
+// back: unless a probe found this one spent not long before. Else each of the siblings
+// that return one by one would have all the spent ones asked again.
+func (k *Cooling) news(m Mark, rule *events.ProbeRule) bool {
+	return k.Probes == 0 || m.At.Sub(k.Probed) > rule.EmptyCap
 }
 
 // doubled is a first delay doubled n times, at most a cap.

@@ -40,10 +40,13 @@ func (c *claim) next(rule *events.ProbeRule) time.Time {
 	return c.at.Add(max(rule.Claim, rule.Spacing))
 }
 
-// free reports whether another probe may go out. A claim from the future is one of a
-// clock that went back.
+// clockBack is how far a claim may lie in the future before it counts as one of a
+// clock that went back: picks read the clock before they claim, in any order.
+const clockBack = 10 * time.Second
+
+// free reports whether another probe may go out.
 func (c *claim) free(now time.Time, rule *events.ProbeRule) bool {
-	return c == nil || !now.Before(c.next(rule)) || now.Before(c.at)
+	return c == nil || !now.Before(c.next(rule)) || now.Before(c.at.Add(-clockBack))
 }
 
 // tried returns when an account was probed last, as far as that is remembered.
