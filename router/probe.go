@@ -131,27 +131,29 @@ func (s *selection) probeRule() *events.ProbeRule {
 }
 
 // probePool lets a request through to a cell that is due for a probe, if any is and
-// no other probe is out.
+// no other probe is out. Where no lane tells who is due, all are looked at.
 func (s *selection) probePool(nobody bool) *projection.Account {
-	if s.lane == nil || s.view.Degraded {
+	p := prober{s: s, nobody: nobody, now: projection.InstantOf(s.q.Now)}
+	if s.view.Degraded || s.lane != nil && s.lane.ProbeDue(nobody) > p.now || !s.turns.claim.Load().free(s.q.Now, s.probeRule()) {
 		return nil
 	}
-	due := s.lane.ProbeDue(nobody)
-	if due == projection.Never {
-		return nil
-	}
-	now := projection.InstantOf(s.q.Now)
-	if due > now || !s.turns.claim.Load().free(s.q.Now, s.probeRule()) {
-		return nil
-	}
-	p := prober{s: s, nobody: nobody, now: now}
-	for i := range s.lane.Due(nobody, s.q.Now) {
-		if s.passes(i) {
-			a := s.pool.At(i)
-			p.offer(a, s.view.State.Standing(a, s.id, s.q.Now))
+	if s.lane == nil {
+		for i := range s.pool.Len() {
+			p.look(i)
 		}
+		return p.claim()
+	}
+	for i := range s.lane.Due(nobody, s.q.Now) {
+		p.look(i)
 	}
 	return p.claim()
+}
+
+// look considers the account at a position of the pool.
+func (p *prober) look(i int) {
+	if a := p.s.pool.At(i); !p.s.ruledOut(a) {
+		p.offer(a, p.s.view.State.Standing(a, p.s.id, p.s.q.Now))
+	}
 }
 
 // finish frees a claim.

@@ -34,10 +34,16 @@ type pool struct {
 	*Router
 	engine *projection.Engine
 	log    *eventstest.Log
-	clock  *atomic.Int64 // nanoseconds after noon
+	clock  *atomic.Int64    // nanoseconds after noon
+	wall   func() time.Time // nil: clock
 }
 
-func (p *pool) now() time.Time { return noon().Add(time.Duration(p.clock.Load())) }
+func (p *pool) now() time.Time {
+	if p.wall != nil {
+		return p.wall()
+	}
+	return noon().Add(time.Duration(p.clock.Load()))
+}
 
 // tick moves the clock.
 func (p *pool) tick(d time.Duration) { p.clock.Add(int64(d)) }
@@ -50,6 +56,10 @@ type setup struct {
 	// probes is the policy's; nil turns them off, so that a test of another rule meets
 	// none.
 	probes *projection.ProbeConfig
+	// wall is the clock, such as that of a bubble; nil: noon, moved by tick.
+	wall func() time.Time
+	// disk wraps the log that the engine writes to; nil: it is the one in memory.
+	disk func(*eventstest.Log) events.Log
 }
 
 // accounts returns the settings of accounts a001, a002, ... of antigravity, changed
@@ -72,7 +82,7 @@ func accounts(n int, f func(i int, s *events.AccountSpec)) []projection.PutAccou
 // engine is opened: one commit for each would be slow for thousands.
 func newPool(t testing.TB, s setup) *pool {
 	t.Helper()
-	p := &pool{TB: t, log: eventstest.New(), clock: new(atomic.Int64)}
+	p := &pool{TB: t, log: eventstest.New(), clock: new(atomic.Int64), wall: s.wall}
 	head, err := p.log.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +101,11 @@ func newPool(t testing.TB, s setup) *pool {
 	if s.probes == nil {
 		s.probes = &projection.ProbeConfig{Mode: new(projection.ProbeOff)}
 	}
-	p.engine, err = projection.Open(t.Context(), p.log, &projection.Options{
+	var log events.Log = p.log
+	if s.disk != nil {
+		log = s.disk(p.log)
+	}
+	p.engine, err = projection.Open(t.Context(), log, &projection.Options{
 		Now: p.now, ObserveOnly: s.observe, Policy: &projection.PolicyConfig{RulesConfig: projection.RulesConfig{Probe: s.probes}},
 	})
 	if err != nil {

@@ -40,7 +40,8 @@ func (s *selection) choose() string {
 	if s.pool == nil {
 		return ""
 	}
-	if s.lane != nil && s.lane.ProbeDue(false) != projection.Never && s.lane.Counts().Available > 0 {
+	// Beside others a probe is in no hurry: where no lane tells, it waits for one.
+	if s.lane != nil && s.lane.ProbeDue(false) != projection.Never && s.next(0, s.pool.Len()) >= 0 {
 		if a := s.probePool(false); a != nil {
 			return a.ID
 		}
