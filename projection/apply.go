@@ -141,8 +141,11 @@ func (s *State) applyLimit(r *events.Record, e *events.LimitObserved) {
 			}
 		case events.EffectKept:
 			c.keep(mark)
-			if e.Probe && c.Cooling != nil {
-				c.Cooling.probed(*r)
+			if k := c.Cooling; k != nil {
+				k.Sent = max(k.Sent, sentFrom(r.Seq, e))
+				if e.Probe {
+					k.probed(*r)
+				}
 			}
 		}
 		if e.Why == events.WhyFirstAuth {

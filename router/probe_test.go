@@ -171,6 +171,23 @@ func TestRule23SiblingsOfASuccess(t *testing.T) {
 	})
 }
 
+// TestRule23AProbeAnswersARecheck: what an operator asked for is done by one probe,
+// whether it found the quota back or not; an answer to a request from before is none.
+func TestRule23AProbeAnswersARecheck(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(2, nil)}) // the mode is off
+	p.cool("a001", opus, week.Seconds())
+	before := p.lease(Request{Model: opus})
+	p.suspend("a002", "*", 0)
+	p.do(&projection.Recheck{Filter: projection.Filter{Account: "a001", Target: "claude"}})
+	before.Account = "a001"
+	p.report(before, spent()) // kept: it ends earlier
+	p.report(p.probe(Request{Model: opus}, "a001"), spent())
+	p.tick(time.Minute)
+	if b := p.blocked(Request{Model: opus}); !b.NextProbe.IsZero() {
+		t.Errorf("another probe is to go out at %s", b.NextProbe)
+	}
+}
+
 // TestRule23WhileTheIndexIsNotExact: in the moment between a deadline and the next
 // index a probe that is due goes out all the same, and nobody is told to ask again at
 // once for nothing.
