@@ -218,12 +218,18 @@ func (s *selection) tallyLane() (tally, bool) {
 	return t, true
 }
 
-// considered yields the accounts that the request could have got.
+// considered yields the accounts that the request could have got, each once.
 func (s *selection) considered() iter.Seq[*projection.Account] {
 	return func(yield func(*projection.Account) bool) {
 		if len(s.q.Candidates) > 0 {
+			seen := make(map[string]bool, len(s.q.Candidates))
 			for _, given := range s.q.Candidates {
-				if a := s.candidate(given); a != nil && !yield(a) {
+				a := s.candidate(given)
+				if a == nil || seen[a.ID] {
+					continue
+				}
+				seen[a.ID] = true
+				if !yield(a) {
 					return
 				}
 			}

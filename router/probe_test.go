@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,4 +220,30 @@ func TestRule23NobodyIsWhoMayNotServe(t *testing.T) {
 		t.Errorf("the next probe is to go out at %s, want 5 min", b.NextProbe.Sub(noon()))
 	}
 	p.probe(Request{Model: opus, Exclude: []string{"a002"}}, "a001")
+}
+
+// TestRule31EachCandidateCountsOnce, and has one reason, however often it is named.
+func TestRule31EachCandidateCountsOnce(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(2, nil)})
+	p.cool("a001", opus, 600)
+	p.suspend("a002", "*", 0)
+	b := p.blocked(Request{Model: opus, Candidates: []string{"a001", "a002", "a001", "a002", "a001"}})
+	if want := (Counts{Suspended: 1, Cooling: 1}); b.Counts != want {
+		t.Errorf("counts %+v, want %+v", b.Counts, want)
+	}
+	if n := len(slices.Collect(b.Reasons())); n != 2 {
+		t.Errorf("%d reasons, want 2", n)
+	}
+}
+
+// TestRule31NoProbeAfterTheEnd: a probe that would come later than the first account's
+// own return is not one to wait for.
+func TestRule31NoProbeAfterTheEnd(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(2, nil), probes: asShipped()})
+	p.cool("a001", opus, 86400)
+	p.cool("a002", opus, 200)
+	b := p.blocked(Request{Model: opus})
+	if !b.NextProbe.IsZero() || b.EarliestEnd.IsZero() {
+		t.Errorf("the next probe is at %s, after the end at %s", b.NextProbe, b.EarliestEnd)
+	}
 }
