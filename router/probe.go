@@ -16,7 +16,9 @@ const maxTried = 64
 // other is. It is the only state of routing that is not in the log: what a probe
 // finds is.
 type claim struct {
+	// What the lease says. The number alone may be one of the process before this one.
 	number  uint64
+	seq     events.Seq
 	account string // the stored id
 	at      time.Time
 	done    atomic.Bool // it was reported, or came to nothing
@@ -65,13 +67,12 @@ func (c *claim) tried(account string) time.Time {
 	return time.Time{}
 }
 
-// follow returns the claim that comes after c.
-func (c *claim) follow(number uint64, account string, now time.Time) *claim {
-	n := &claim{number: number, account: account, at: now}
-	if c != nil {
-		n.before = append(slices.Clone(c.before[max(0, len(c.before)-maxTried+1):]), tried{c.account, c.at})
+// since returns what is remembered of claims once c is the last of them.
+func (c *claim) since() []tried {
+	if c == nil {
+		return nil
 	}
-	return n
+	return append(slices.Clone(c.before[max(0, len(c.before)-maxTried+1):]), tried{c.account, c.at})
 }
 
 // prober looks for the account to probe.
@@ -118,7 +119,7 @@ func (p *prober) claim() *projection.Account {
 		s.probe = s.memory.claims.Add(1) // of no claim: a report of it frees none
 		return p.best
 	}
-	c := old.follow(s.memory.claims.Add(1), p.best.ID, s.q.Now)
+	c := &claim{number: s.memory.claims.Add(1), seq: s.view.State.Head().Seq, account: p.best.ID, at: s.q.Now, before: old.since()}
 	if !s.turns.claim.CompareAndSwap(old, c) {
 		return nil
 	}
@@ -156,18 +157,21 @@ func (p *prober) look(i int) {
 	}
 }
 
-// finish frees a claim.
-func (r *Router) finish(l Lease, model string) {
+// finish frees the claim of a lease, wherever it is: since the pick, other groups may
+// have been defined, or the provider may have been asked for another model.
+func (r *Router) finish(l Lease) {
 	if l.Probe == 0 {
 		return
 	}
-	id := r.engine.State().Groups().Resolve(l.Provider, model)
-	if c := r.memory.turnsOf(id).claim.Load(); c != nil && c.number == l.Probe {
-		c.done.Store(true)
+	stored := r.ids.Stored(l.Account)
+	for t := range r.memory.allTurns() {
+		if c := t.claim.Load(); c != nil && c.number == l.Probe && c.seq == l.Seq && c.account == stored {
+			c.done.Store(true)
+		}
 	}
 }
 
 // Release says that the request of a lease came to nothing: its client went away, or
 // no connection could be made. A probe frees its claim, so that another may go out; any
 // other lease costs nothing anyway.
-func (r *Router) Release(l Lease) { r.finish(l, l.Model) }
+func (r *Router) Release(l Lease) { r.finish(l) }

@@ -141,6 +141,60 @@ func TestRule23HoldsAndSuspensionsAreNeverProbed(t *testing.T) {
 	}
 }
 
+// TestRule23ClaimIsFreed: by its report, by its release, or after two minutes; and then
+// not before the spacing.
+func TestRule23ClaimIsFreed(t *testing.T) {
+	tests := map[string]struct {
+		do   func(p *pool, l Lease)
+		free time.Duration // after the probe went out
+	}{
+		"reported":      {func(p *pool, l Lease) { p.report(l, signal.Observation{Status: 500}) }, 30 * time.Second},
+		"released":      {func(p *pool, l Lease) { p.Release(l) }, 30 * time.Second},
+		"never":         {func(*pool, Lease) {}, 2 * time.Minute},
+		"another lease": {func(p *pool, l Lease) { l.Probe++; p.Release(l) }, 2 * time.Minute},
+		"by its text": {func(p *pool, l Lease) {
+			back, err := ParseLease(l.String())
+			if err != nil {
+				p.Fatal(err)
+			}
+			back.Account, back.Provider, back.Model = l.Account, l.Provider, l.Model
+			p.Release(back)
+		}, 30 * time.Second},
+		"late": {func(p *pool, l Lease) {
+			time.Sleep(time.Minute)
+			p.Release(l)
+		}, time.Minute},
+		// The answer is of the model that the provider was asked for really.
+		"of another model": {func(p *pool, l Lease) { p.report(l, signal.Observation{Status: 500, Model: flash}) }, 30 * time.Second},
+		"other groups": {func(p *pool, l Lease) {
+			p.do(&projection.DefineGroups{Config: projection.GroupsConfig{Groups: []projection.GroupConfig{{ID: "claude", Enabled: new(false)}}}})
+			p.Release(l)
+			p.do(&projection.DefineGroups{})
+		}, 30 * time.Second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, setup{accounts: accounts(2, nil), probes: asShipped()}, func(t *testing.T, p *pool) {
+				q := Request{Model: opus}
+				p.cool("a001", opus, 3*3600)
+				p.cool("a002", opus, 6*3600)
+				time.Sleep(5 * time.Minute)
+				began := time.Now()
+				test.do(p, p.probe(q, "a001"))
+				if wait := time.Until(began.Add(test.free)); wait > 0 {
+					if at := p.blocked(q).NextProbe; !at.Equal(began.Add(test.free)) {
+						t.Errorf("the next probe is to go out after %s, want %s", at.Sub(began), test.free)
+					}
+					time.Sleep(wait - 1)
+					p.blocked(q)
+					time.Sleep(time.Nanosecond)
+				}
+				p.probe(q, "a002") // the one not tried yet
+			})
+		})
+	}
+}
+
 // TestRule23SiblingsOfASuccess: a success recovers its cell and makes the others of the
 // pool due at once, one at a time; a failure keeps its own, which the next success does
 // not make due again.
@@ -220,6 +274,39 @@ func TestRule23NobodyIsWhoMayNotServe(t *testing.T) {
 		t.Errorf("the next probe is to go out at %s, want 5 min", b.NextProbe.Sub(noon()))
 	}
 	p.probe(Request{Model: opus, Exclude: []string{"a002"}}, "a001")
+}
+
+// TestRule23ALeaseFromBeforeARestart: what a probe of the process before finds counts
+// as evidence, but frees no claim of this one.
+func TestRule23ALeaseFromBeforeARestart(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(2, nil), probes: asShipped()})
+	q := Request{Model: opus}
+	p.cool("a001", opus, 86400)
+	p.cool("a002", opus, week.Seconds())
+	p.tick(5 * time.Minute)
+	old := p.probe(q, "a001")
+	p.engine.Close()
+	e, err := projection.Open(t.Context(), p.log, &projection.Options{Now: p.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	p.engine, p.Router = e, New(e, nil)
+	p.do(&projection.PatchAccount{ID: "a001", Disabled: new(true)})
+	now := p.probe(q, "a002")
+	if now.Probe != old.Probe {
+		t.Fatalf("probes %d and %d: the test shows nothing", old.Probe, now.Probe)
+	}
+	if out := p.report(old, spentFor(week)); out.Effect != events.EffectExtended {
+		t.Errorf("the answer of the old lease: %s", out.Effect)
+	}
+	p.tick(30 * time.Second)
+	p.blocked(q) // the claim is out still
+	p.Release(now)
+	p.probe(q, "a002")
+	if c := p.engine.State().Account("a001").Cell("claude").Cooling; c.Probes != 1 {
+		t.Errorf("%d failed probes of a001, want the old lease's", c.Probes)
+	}
 }
 
 // TestRule31EachCandidateCountsOnce, and has one reason, however often it is named.

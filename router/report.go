@@ -39,7 +39,7 @@ type Outcome struct {
 func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Outcome, error) {
 	l.Provider = cmp.Or(o.Provider, l.Provider)
 	o.Provider, o.Model = l.Provider, cmp.Or(o.Model, l.Model)
-	defer r.finish(l, o.Model)
+	defer r.finish(l)
 	if o.ObservedAt.IsZero() {
 		o.ObservedAt = r.engine.Now()
 	}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"iter"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -141,6 +142,18 @@ func (m *memory) turnsOf(id *projection.Resolution) *turns {
 		if m.turns.CompareAndSwap(table, &next) {
 			return next[key]
 		}
+	}
+}
+
+// allTurns yields the turns of every target.
+func (m *memory) allTurns() iter.Seq[*turns] {
+	return func(yield func(*turns) bool) {
+		for _, t := range *m.turns.Load() {
+			if !yield(t) {
+				return
+			}
+		}
+		yield(&m.overflow)
 	}
 }
 
