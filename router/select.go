@@ -75,15 +75,14 @@ func (s *selection) from(t projection.Tier) int {
 // picks at once do not get the same turn: the second looks again.
 func (s *selection) turn(t projection.Tier) int {
 	turn := s.turns.of(t.Priority)
-	turn.follow(s.pool.Roster, t)
 	for {
 		last := turn.at.Load()
-		from := within(last, t.Start, t.End)
+		from := turn.from(last, s.pool.Roster, t)
 		i := s.next(from, t.End)
 		if i < 0 {
 			i = s.next(t.Start, from)
 		}
-		if i < 0 || s.q.DryRun || turn.at.CompareAndSwap(last, int64(i)) {
+		if i < 0 || s.q.DryRun || turn.serve(last, i, s.pool.Roster) {
 			return i
 		}
 	}

@@ -182,16 +182,24 @@ func (t *turns) of(priority int) *turn {
 	}
 }
 
-// follow makes the places those of a roster: the turn goes on after the account that
-// was served last, whether or not it is still there. Picks of a moment in which two
-// rosters are in use may find a place of the other one, so places are always checked
-// against the tier.
-func (t *turn) follow(r *projection.Roster, tier projection.Tier) {
-	old := t.roster.Load()
-	if old == r || !t.roster.CompareAndSwap(old, r) || old == nil {
-		return
+// from returns the place of a tier that comes after the account served last, whether
+// or not that account is still there. It is looked up by its id in a roster that it
+// was not served from. Picks of a moment in which two rosters are in use may take a
+// place for one of the other, so places are always checked against the tier.
+func (t *turn) from(last int64, r *projection.Roster, tier projection.Tier) int {
+	if old := t.roster.Load(); old != r && old != nil && last >= 0 && int(last) < old.Len() {
+		last = int64(r.After(old.ID(int(last)), tier)) - 1
 	}
-	if at := int(t.at.Load()); at >= 0 && at < old.Len() {
-		t.at.Store(int64(r.After(old.ID(at), tier) - 1))
+	return within(last, tier.Start, tier.End)
+}
+
+// serve notes who was served last, and reports false if somebody else was meanwhile.
+func (t *turn) serve(last int64, i int, r *projection.Roster) bool {
+	if !t.at.CompareAndSwap(last, int64(i)) {
+		return false
 	}
+	if t.roster.Load() != r {
+		t.roster.Store(r)
+	}
+	return true
 }
