@@ -130,8 +130,8 @@ func (r *Router) pick(v *projection.View, q Request) (Lease, error) {
 // have blocked the account by.
 func (s *selection) wouldBlock(account string) projection.Status {
 	if a := s.view.State.Account(account); a != nil {
-		if c := a.Blocking(s.id, s.q.Now); c != nil {
-			return c.Status(s.q.Now)
+		if st := s.view.State.Standing(a, s.id, s.q.Now); st.Status != projection.StatusAvailable {
+			return st.Status
 		}
 	}
 	return ""

@@ -108,6 +108,16 @@ func TestRule30TurnsOutliveThePool(t *testing.T) {
 	p.wants(p.round(3, q), "a0001", "a001", "a002")
 }
 
+// TestRule21WouldBlockIsTheStatusShown: a hold under a timed suspension is what to act
+// on, in observe-only answers as in others.
+func TestRule21WouldBlockIsTheStatusShown(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(1, nil), observe: true})
+	states()["timed and held"](p, "a001")
+	if l := p.lease(Request{Model: opus}); l.WouldBlock != projection.StatusHeld {
+		t.Errorf("would be %s, want held", l.WouldBlock)
+	}
+}
+
 // bindings are which account serves each of n sessions.
 func (p *pool) bindings(n int) []string {
 	p.Helper()
