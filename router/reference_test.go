@@ -1,0 +1,373 @@
+package router
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/projection/identity"
+)
+
+// reference is the selection of design.md section 5, rules 23 and 29 to 31, as it is
+// defined there: every answer looks at all accounts and all their cells. It knows no
+// index, and of the router nothing but the leases that it gave out.
+type reference struct {
+	engine     *projection.Engine
+	ids        *identity.Book
+	strategies Strategies
+	observe    bool
+	// wrong names a mistake to make, so that it can be shown that one is found.
+	wrong string
+
+	// What the log says beyond the cells of the accounts.
+	read     events.Seq
+	returned map[[2]string]projection.Mark // :: (provider, target) → the last probe that succeeded
+
+	// What a router remembers.
+	served map[turnRef]string   // :: turn → the account served last
+	wheels map[turnRef]*wheelAt // :: turn → where the wheel of a pool stands
+	points map[turnRef]uint64   // :: turn → where the wheel of candidates stands
+	probes map[[2]string][]*probeRef
+}
+
+// turnRef names a turn: a target, and a priority of it, among candidates or not.
+type turnRef struct {
+	provider, target string
+	priority         int
+	named            bool
+}
+
+// probeRef is a probe that was let out.
+type probeRef struct {
+	lease   Lease
+	account string // the stored id
+	at      time.Time
+	done    bool
+}
+
+func newReference(e *projection.Engine, ids *identity.Book) *reference {
+	r := &reference{engine: e, ids: ids, returned: map[[2]string]projection.Mark{}}
+	r.forget()
+	return r
+}
+
+// forget is what a restart does to what is not in the log.
+func (r *reference) forget() {
+	r.served, r.wheels, r.points = map[turnRef]string{}, map[turnRef]*wheelAt{}, map[turnRef]uint64{}
+	r.probes = map[[2]string][]*probeRef{}
+}
+
+// verdict is how one account stands towards a request.
+type verdict struct {
+	*projection.Account
+	excluded bool
+	status   projection.Status
+	targets  []string  // of the blocks that last longest
+	until    time.Time // zero: it does not come back by itself
+	// empty and background are when it may be probed while nobody and while somebody
+	// can serve; zero: not at all.
+	empty, background time.Time
+}
+
+// judge is how an account stands at an instant.
+func (r *reference) judge(a *projection.Account, id *projection.Resolution, now time.Time) verdict {
+	v := verdict{Account: a, status: projection.StatusAvailable}
+	if a.Spec.Disabled {
+		v.status, v.targets = projection.StatusDisabled, []string{events.TargetAll}
+		return v
+	}
+	var longest *projection.Cell
+	endless := false
+	for i := range a.Cells {
+		c := &a.Cells[i]
+		if !r.covers(id, c.Target) {
+			continue
+		}
+		until, forever, blocked := cellEnd(c, now)
+		if !blocked {
+			continue
+		}
+		empty, background := r.due(a, c, id, now)
+		if longest == nil {
+			v.empty, v.background = empty, background
+		} else {
+			// A probe has to pass all the cells.
+			v.empty, v.background = latest(v.empty, empty), latest(v.background, background)
+		}
+		switch {
+		case longest == nil, forever && !endless, forever == endless && until.After(v.until):
+			longest, endless, v.until, v.targets = c, forever, until, []string{c.Target}
+		case forever == endless && until.Equal(v.until):
+			v.targets = append(v.targets, c.Target)
+		}
+	}
+	if longest == nil {
+		return v
+	}
+	v.status = shown(longest, now)
+	if endless {
+		v.until = time.Time{}
+	} else {
+		v.empty, v.background = before(v.empty, v.until), before(v.background, v.until)
+	}
+	return v
+}
+
+// covers reports whether a block on a target stops a request.
+func (r *reference) covers(id *projection.Resolution, target string) bool {
+	switch {
+	case r.wrong == "ignores *" && target == events.TargetAll:
+		return false
+	case r.wrong == "ignores models" && strings.HasPrefix(target, events.ModelTarget):
+		return false
+	}
+	return target == events.TargetAll || target == id.Group || target == id.ModelTarget
+}
+
+// cellEnd is when a cell's blocks end, if any blocks.
+func cellEnd(c *projection.Cell, now time.Time) (until time.Time, forever, blocked bool) {
+	if c.Held != nil {
+		return time.Time{}, true, true
+	}
+	if s := c.Suspended; s != nil {
+		if s.Until.IsZero() {
+			return time.Time{}, true, true
+		}
+		if now.Before(s.Until) {
+			until, blocked = s.Until, true
+		}
+	}
+	if k := c.Cooling; k != nil && now.Before(k.Until) {
+		blocked = true
+		if k.Until.After(until) {
+			until = k.Until
+		}
+	}
+	return until, false, blocked
+}
+
+// shown is the status of a blocked cell. A hold under a timed suspension is what to
+// act on.
+func shown(c *projection.Cell, now time.Time) projection.Status {
+	switch {
+	case c.Held != nil && c.Suspended != nil && c.Suspended.Until.IsZero():
+		return projection.StatusSuspended
+	case c.Held != nil:
+		return projection.StatusHeld
+	case c.Suspended != nil && (c.Suspended.Until.IsZero() || now.Before(c.Suspended.Until)):
+		return projection.StatusSuspended
+	default:
+		return projection.StatusCooling
+	}
+}
+
+// due is when a blocked cell may be probed (rule 23). Only a cooldown may.
+func (r *reference) due(a *projection.Account, c *projection.Cell, id *projection.Resolution, now time.Time) (empty, background time.Time) {
+	k := c.Cooling
+	manual := c.Suspended != nil && (c.Suspended.Until.IsZero() || now.Before(c.Suspended.Until))
+	if k == nil || !now.Before(k.Until) || c.Held != nil && r.wrong != "probes holds" || manual {
+		return time.Time{}, time.Time{}
+	}
+	rule := r.engine.State().Policy().Rules(id.Provider, id.Group).Probe
+	from := k.StartedAt
+	if k.Probes > 0 {
+		from = k.Probed
+	}
+	if rule.Mode != projection.ProbeOff {
+		empty = from.Add(twice(rule.EmptyFirst, rule.EmptyCap, k.Probes))
+	}
+	if rule.Mode == projection.ProbeAlways && k.Until.Sub(k.StartedAt) > rule.OnlyLongerThan {
+		background = from.Add(twice(rule.BackgroundFirst, rule.BackgroundCap, k.Probes))
+	}
+	// A success makes the siblings due at once, until they are asked after it; but those
+	// that a probe found spent not long before it have answered.
+	m := r.returned[[2]string{a.Spec.Provider, c.Target}]
+	if m.Seq > k.Sent && (k.Probes == 0 || m.At.Sub(k.Probed) > rule.EmptyCap) && r.wrong != "forgets siblings" {
+		if rule.Mode != projection.ProbeOff {
+			empty = earliest(empty, m.At)
+		}
+		if rule.Mode == projection.ProbeAlways {
+			background = earliest(background, m.At)
+		}
+	}
+	if c.Recheck.Seq > k.Sent { // whatever the mode
+		empty, background = earliest(empty, c.Recheck.At), earliest(background, c.Recheck.At)
+	}
+	return earliest(empty, k.Until), earliest(background, k.Until)
+}
+
+// twice is a first delay doubled n times, at most a cap.
+func twice(first, limit time.Duration, n int) time.Duration {
+	for ; n > 0 && first < limit; n-- {
+		first *= 2
+	}
+	return min(first, limit)
+}
+
+// earliest and latest treat the zero Time as never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return a
+	}
+	return b
+}
+
+// before is t, or never if that is no earlier than the end.
+func before(t, end time.Time) time.Time {
+	if t.Before(end) {
+		return t
+	}
+	return time.Time{}
+}
+
+// follow reads what the log says of probes that succeeded.
+func (r *reference) follow(records []events.Record) {
+	for _, rec := range records {
+		if e, ok := rec.Event.(*events.Recovered); ok && e.Probe {
+			r.returned[[2]string{e.Provider, e.Target}] = projection.Mark{Seq: rec.Seq, At: rec.At}
+		}
+		r.read = rec.Seq
+	}
+}
+
+// field is the accounts that a request is about.
+type field struct {
+	id       *projection.Resolution
+	verdicts []verdict // in the order of the request, or of the pool
+}
+
+// field judges the accounts that a request may get, and those it excludes itself.
+func (r *reference) field(q *Request) field {
+	s := r.engine.State()
+	f := field{id: s.Groups().Resolve(q.Provider, q.Model)}
+	for _, a := range r.considered(s, f.id, q) {
+		v := r.judge(a, f.id, q.Now)
+		given := r.ids.Given(a.ID)
+		v.excluded = r.wrong != "ignores exclusions" && (slices.Contains(q.Exclude, given) || slices.Contains(q.Exclude, a.ID))
+		f.verdicts = append(f.verdicts, v)
+	}
+	return f
+}
+
+// considered lists the candidates once each, or the configured accounts of the
+// provider by priority and id.
+func (r *reference) considered(s *projection.State, id *projection.Resolution, q *Request) (list []*projection.Account) {
+	if len(q.Candidates) == 0 {
+		for a := range s.Accounts("") {
+			if a.Spec.Provider == id.Provider && a.Spec.Origin == events.OriginConfigured {
+				list = append(list, a)
+			}
+		}
+		slices.SortFunc(list, inOrder)
+		return list
+	}
+	for _, given := range q.Candidates {
+		a := s.Account(r.ids.Stored(given))
+		if a == nil {
+			a = &projection.Account{ID: given} // unknown: unblocked
+		} else if a.Spec.Provider != id.Provider {
+			continue
+		}
+		if !slices.ContainsFunc(list, func(b *projection.Account) bool { return a.ID == b.ID }) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func inOrder(a, b *projection.Account) int {
+	return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.ID, b.ID))
+}
+
+// top lists those that may be picked: of the highest priority that has any, by id.
+func (r *reference) top(f field) (list []*projection.Account) {
+	for _, v := range f.verdicts {
+		usable := v.status == projection.StatusAvailable || r.observe && v.status != projection.StatusDisabled
+		if !v.excluded && usable {
+			list = append(list, v.Account)
+		}
+	}
+	slices.SortFunc(list, inOrder)
+	if r.wrong == "ignores priorities" {
+		return list
+	}
+	return slices.DeleteFunc(list, func(a *projection.Account) bool { return a.Spec.Priority != list[0].Spec.Priority })
+}
+
+// dueFor lists the accounts that a probe may go to now: those due first whose last
+// probe did not tell nothing, of them the one whose deadline is the earliest.
+func (r *reference) dueFor(f field, q *Request, nobody bool) (best []string) {
+	key := [2]string{f.id.Provider, f.id.Target}
+	var end, last time.Time
+	for _, v := range f.verdicts {
+		due := v.background
+		if nobody {
+			due = v.empty
+		}
+		if v.excluded || due.IsZero() || due.After(q.Now) {
+			continue
+		}
+		tried := r.tried(key, v.ID)
+		if due.After(tried) {
+			tried = time.Time{}
+		}
+		switch {
+		case len(best) > 0 && (tried.After(last) || tried.Equal(last) && v.until.After(end)):
+		case len(best) > 0 && tried.Equal(last) && v.until.Equal(end):
+			best = append(best, v.ID)
+		default:
+			best, end, last = []string{v.ID}, v.until, tried
+		}
+	}
+	return best
+}
+
+// tried is when an account was probed last, as far as a router remembers.
+func (r *reference) tried(key [2]string, account string) time.Time {
+	list := r.probes[key]
+	for _, p := range slices.Backward(list[max(0, len(list)-1-maxTried):]) {
+		if p.account == account {
+			return p.at
+		}
+	}
+	return time.Time{}
+}
+
+// nextFree is when a target's next probe may go out, as far as the last one is
+// concerned.
+func (r *reference) nextFree(f field, now time.Time) time.Time {
+	list := r.probes[[2]string{f.id.Provider, f.id.Target}]
+	if len(list) == 0 {
+		return time.Time{}
+	}
+	last := list[len(list)-1]
+	rule := r.engine.State().Policy().Rules(f.id.Provider, f.id.Group).Probe
+	wait := rule.Spacing
+	if !last.done && r.wrong != "two in flight" {
+		wait = max(wait, rule.Claim)
+	}
+	if now.Before(last.at.Add(-10 * time.Second)) { // the clock went back behind it
+		return time.Time{}
+	}
+	return last.at.Add(wait)
+}
+
+// finish is what a report of a lease, or its release, does to the probe.
+func (r *reference) finish(l Lease) {
+	for list := range maps.Values(r.probes) {
+		for _, p := range list {
+			p.done = p.done || p.lease == l
+		}
+	}
+}
