@@ -58,6 +58,10 @@ func eventData(event events.Event, book *identity.Book) EventData {
 				CoolUntil: Time{e.CoolUntil}, Suspended: e.Suspended, SuspendedAt: Time{e.SuspendedAt}, Original: e.Original,
 			},
 		}
+	case *events.LossAccepted:
+		return EventData{Loss: &EventLoss{
+			Log: e.Log, Seq: uint64(e.Seq), Hash: e.Hash.String(), From: uint64(e.From), FromHash: e.FromHash.String(),
+		}}
 	default:
 		return EventData{} // unreachable: the kinds are sealed
 	}
@@ -137,6 +141,8 @@ func eventText(event events.Event) string {
 		return fmt.Sprintf("policy version %d", e.Version)
 	case *events.Imported:
 		return fmt.Sprintf("%s imported from %s", e.Target, e.Source)
+	case *events.LossAccepted:
+		return fmt.Sprintf("the log went on from record %d although it had held record %d: the rest is lost", e.From, e.Seq)
 	default:
 		return string(event.Kind())
 	}

@@ -54,6 +54,7 @@ type EventData struct {
 	Forced     bool           `json:"forced,omitempty"`
 	Definition *EventRevision `json:"definition,omitempty" doc:"of groups or policy"`
 	Import     *EventImport   `json:"import,omitempty"`
+	Loss       *EventLoss     `json:"loss,omitempty"`
 
 	// DefinedGroups and DefinedPolicy are long, and no part of lists.
 	DefinedGroups *GroupsDefinition `json:"defined_groups,omitempty" doc:"all of it; GET /v1/events/{seq} only"`
@@ -98,6 +99,15 @@ type EventRevision struct {
 	Kept    int    `json:"kept,omitempty" doc:"live cells that kept their group"`
 	Moved   int    `json:"moved,omitempty"`
 	Merged  int    `json:"merged,omitempty"`
+}
+
+// EventLoss says which records the log lacks: those after from, up to at least seq.
+type EventLoss struct {
+	Log      string `json:"log"`
+	Seq      uint64 `json:"seq" doc:"the newest record that the log is known to have held"`
+	Hash     string `json:"hash"`
+	From     uint64 `json:"from" doc:"the newest record that was left"`
+	FromHash string `json:"from_hash"`
 }
 
 // EventImport is what another system said about a cell.

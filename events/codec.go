@@ -392,3 +392,12 @@ func (e *Imported) fields(c *wire.Codec) {
 	wire.Text(c, &e.Class, MaxName)
 	c.String(&e.Original, 4<<10)
 }
+
+func (e *LossAccepted) fields(c *wire.Codec) {
+	payload(c, e.Kind(), 5)
+	c.String(&e.Log, MaxName)
+	wire.Uint(c, &e.Seq)
+	c.Fixed(e.Hash[:])
+	wire.Uint(c, &e.From)
+	c.Fixed(e.FromHash[:])
+}

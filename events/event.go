@@ -21,6 +21,7 @@ const (
 	KindGroupsDefined    Kind = "groups_defined"
 	KindPolicyDefined    Kind = "policy_defined"
 	KindImported         Kind = "imported"
+	KindLossAccepted     Kind = "loss_accepted"
 )
 
 // Kinds lists every kind this binary knows.
@@ -28,6 +29,7 @@ func Kinds() []Kind {
 	return []Kind{
 		KindLimitObserved, KindSuspended, KindLifted, KindCooldownCleared, KindRecheckRequested, KindExpired, KindRecovered,
 		KindAccountAdded, KindAccountChanged, KindAccountRemoved, KindGroupsDefined, KindPolicyDefined, KindImported,
+		KindLossAccepted,
 	}
 }
 
@@ -247,6 +249,19 @@ type Imported struct {
 	Original    string // the source's own fields, as JSON, scrubbed
 }
 
+// LossAccepted records that an operator let the log go on although it lacks records
+// that it is known to have held.
+type LossAccepted struct {
+	// Log, Seq and Hash are of the record that is missing: the newest that the head
+	// file names.
+	Log  string
+	Seq  Seq
+	Hash Hash
+	// From and FromHash are of the newest record that was left.
+	From     Seq
+	FromHash Hash
+}
+
 // Kind implements Event.
 func (*LimitObserved) Kind() Kind { return KindLimitObserved }
 
@@ -286,6 +301,9 @@ func (*PolicyDefined) Kind() Kind { return KindPolicyDefined }
 // Kind implements Event.
 func (*Imported) Kind() Kind { return KindImported }
 
+// Kind implements Event.
+func (*LossAccepted) Kind() Kind { return KindLossAccepted }
+
 func (*LimitObserved) isEvent()    {}
 func (*Suspended) isEvent()        {}
 func (*Lifted) isEvent()           {}
@@ -299,6 +317,7 @@ func (*AccountRemoved) isEvent()   {}
 func (*GroupsDefined) isEvent()    {}
 func (*PolicyDefined) isEvent()    {}
 func (*Imported) isEvent()         {}
+func (*LossAccepted) isEvent()     {}
 
 // newEvent returns an empty event of the kind, or nil if the kind is unknown.
 func newEvent(k Kind) stored {
@@ -329,6 +348,8 @@ func newEvent(k Kind) stored {
 		return new(PolicyDefined)
 	case KindImported:
 		return new(Imported)
+	case KindLossAccepted:
+		return new(LossAccepted)
 	default:
 		return nil
 	}

@@ -326,3 +326,12 @@ func (c *DefinePolicy) decide(d *decider) error {
 	d.emit("", e)
 	return nil
 }
+
+// acceptLoss records that the log lacks records: what an operator decided at start.
+type acceptLoss struct{ loss events.LossAccepted }
+
+// decide implements Intent.
+func (c *acceptLoss) decide(d *decider) error {
+	d.emit("", &c.loss)
+	return nil
+}

@@ -52,6 +52,9 @@ type Options struct {
 	// State is the fold of the whole log, if the caller has made it while opening
 	// the log; the engine takes it over. Nil: Open reads the log.
 	State *State
+	// Loss is what the log lacks, if an operator let it go on: the first thing to be
+	// recorded. Nil: nothing.
+	Loss *events.LossAccepted
 	// Groups and Policy are the operator's definitions. Nil: what the log holds stays
 	// in force, over this binary's defaults.
 	Groups *GroupsConfig
@@ -196,7 +199,11 @@ func (e *Engine) configure(ctx context.Context, o *Options) error {
 			return fmt.Errorf("the policy of record %d: %w", s.head.Seq, err)
 		}
 	}
-	intents := []Intent{&DefineGroups{Config: *groups}, &DefinePolicy{Config: *policy}}
+	var intents []Intent
+	if o.Loss != nil {
+		intents = append(intents, &acceptLoss{*o.Loss})
+	}
+	intents = append(intents, &DefineGroups{Config: *groups}, &DefinePolicy{Config: *policy})
 	if len(o.Accounts) > 0 {
 		intents = append(intents, putAccounts(o.Accounts))
 	}
