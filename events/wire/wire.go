@@ -304,15 +304,17 @@ func (c *Codec) Duration(p *time.Duration) { c.Int64((*int64)(p)) }
 // Text is [Codec.String] for a named string type.
 func Text[S ~string](c *Codec, p *S, limit int) {
 	s := string(*p)
-	c.String(&s, limit)
-	*p = S(s)
+	if c.String(&s, limit); c.Decoding() {
+		*p = S(s) // what is encoded is only read: others may read it too
+	}
 }
 
 // Uint is [Codec.Uint64] for a named unsigned type of 64 bits.
 func Uint[U ~uint64](c *Codec, p *U) {
 	u := uint64(*p)
-	c.Uint64(&u)
-	*p = U(u)
+	if c.Uint64(&u); c.Decoding() {
+		*p = U(u)
+	}
 }
 
 // Int is [Codec.Int64] for a plain int. Values beyond 32 bits are refused, so
@@ -328,7 +330,9 @@ func Int(c *Codec, p *int) {
 		c.malformed("32-bit integer")
 		return
 	}
-	*p = int(i)
+	if c.Decoding() {
+		*p = int(i)
+	}
 }
 
 // Slice is an array of at most limit elements, each described by field. An empty
