@@ -29,22 +29,15 @@ type Index struct {
 // Pool is the configured accounts of one provider.
 type Pool struct {
 	*Roster
-	owner  uint64 // the epoch that made this copy
-	chunks []*chunk
+	owner uint64 // the epoch that made this copy
+	// accounts :: position → account
+	accounts paged[*Account]
 	// lanes :: Resolution.lane → how the accounts stand towards that group; lane 0 is
 	// for models without a group
 	lanes []*Lane
 	// models :: model target → how they stand towards a model that is blocked on at
 	// least one account; other models follow their group's lane
 	models map[string]*Lane
-}
-
-// chunkSize is how many accounts are copied when one changes.
-const chunkSize = 128
-
-type chunk struct {
-	owner    uint64
-	accounts [chunkSize]*Account
 }
 
 // Pool returns the pool of a canonical provider, or nil.
@@ -68,7 +61,7 @@ func (x *Index) Exact(now time.Time) bool {
 func (x *Index) ExactAt(now Instant) bool { return now >= x.first && now < x.last }
 
 // At returns the account at a position.
-func (p *Pool) At(i int) *Account { return p.chunks[i/chunkSize].accounts[i%chunkSize] }
+func (p *Pool) At(i int) *Account { return p.accounts.at(uint32(i)) }
 
 // Lane returns the lane of a resolution made by the groups of the same view, or nil
 // if none tells: an alias may put a blocked model into another group than the
@@ -172,12 +165,7 @@ func (u *indexUpdate) swap(a, b *Account) {
 	p := u.own(b.Spec.Provider)
 	i, _ := p.Find(b.ID)
 	if a != b {
-		c := p.chunks[i/chunkSize]
-		if c.owner != u.index.epoch {
-			c = &chunk{u.index.epoch, c.accounts}
-			p.chunks[i/chunkSize] = c
-		}
-		c.accounts[i%chunkSize] = b
+		p.accounts.set(uint32(i), b)
 	}
 	u.swaps = append(u.swaps, swap{p, i, a, b})
 }
@@ -189,7 +177,7 @@ func (u *indexUpdate) own(provider string) *Pool {
 		return p
 	}
 	p = &Pool{
-		Roster: p.Roster, owner: u.index.epoch, chunks: slices.Clone(p.chunks),
+		Roster: p.Roster, owner: u.index.epoch, accounts: p.accounts.next(),
 		lanes: slices.Clone(p.lanes), models: maps.Clone(p.models),
 	}
 	u.index.pools[provider] = p
@@ -263,10 +251,8 @@ func (u *indexUpdate) build(provider string, list []*Account, old *Pool) {
 	} else {
 		p.Roster = newRoster(list)
 	}
-	for part := range slices.Chunk(list, chunkSize) {
-		c := &chunk{owner: u.index.epoch}
-		copy(c.accounts[:], part)
-		p.chunks = append(p.chunks, c)
+	for i, a := range list {
+		p.accounts.set(uint32(i), a)
 	}
 	p.lanes = append(p.lanes, newLane(kind{probe: u.is.state.probeRule(provider, "")}, p.Roster, u.index.epoch))
 	for _, g := range u.is.state.groups.Of(provider) {

@@ -41,7 +41,7 @@ func TestRule03IndexFollowsAccounts(t *testing.T) {
 	index := newIndex(last, noon())
 	type kept struct {
 		index *Index
-		want  [][]*Account
+		want  []*Account
 	}
 	var older []kept
 	at := noon()
@@ -64,15 +64,15 @@ func TestRule03IndexFollowsAccounts(t *testing.T) {
 		last = now
 		sameIndex(t, index, newIndex(now, at))
 		k := kept{index: index}
-		for _, chunk := range index.Pool("p").chunks {
-			k.want = append(k.want, slices.Clone(chunk.accounts[:]))
+		for i := range index.Pool("p").Len() {
+			k.want = append(k.want, index.Pool("p").At(i))
 		}
 		older = append(older, k)
 	}
 	for i, k := range older {
-		for j, chunk := range k.index.Pool("p").chunks {
-			if !slices.Equal(chunk.accounts[:], k.want[j]) {
-				t.Fatalf("chunk %d of index %d changed after it was published", j, i)
+		for j, want := range k.want {
+			if got := k.index.Pool("p").At(j); got != want {
+				t.Fatalf("account %d of index %d changed after it was published", j, i)
 			}
 		}
 	}
