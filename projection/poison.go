@@ -2,6 +2,7 @@ package projection
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -28,6 +29,15 @@ type suspectKey struct {
 	class   events.Class
 }
 
+// RepeatMark begins what a request id has more when the request is sent to the same
+// account again: another observation (rule 20), of the same request to the poison guard.
+const RepeatMark = "~"
+
+func suspectOf(requestID string, class events.Class) suspectKey {
+	request, _, _ := strings.Cut(requestID, RepeatMark)
+	return suspectKey{request, class}
+}
+
 // speaksForItself reports whether an answer names its reset or its quota.
 func speaksForItself(hinted bool, reason string) bool {
 	return hinted || reason == events.ReasonQuotaNamed
@@ -39,7 +49,7 @@ func (s *State) rememberSuspect(r *events.Record, e *events.LimitObserved) {
 	if e.RequestID == "" || e.Effect == events.EffectNone && e.Why != events.WhyPoison {
 		return
 	}
-	key := suspectKey{e.RequestID, e.Class}
+	key := suspectOf(e.RequestID, e.Class)
 	x, _ := s.suspects.get(key)
 	if speaksForItself(e.Hint != nil, e.Signal.Reason) {
 		x.cleared = true
@@ -61,7 +71,7 @@ func (o *observation) poisonous(class events.Class, rule events.PoisonRule) bool
 	if o.RequestID == "" || rule.Accounts == 0 || speaksForItself(o.hinted(), o.Signal.Reason) {
 		return false
 	}
-	x, ok := o.d.s.suspects.get(suspectKey{o.RequestID, class})
+	x, ok := o.d.s.suspects.get(suspectOf(o.RequestID, class))
 	if !ok || x.cleared {
 		return false
 	}

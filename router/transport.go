@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
 )
 
 // The bounds of a [Transport] whose fields are zero.
@@ -175,15 +176,11 @@ const headerRequestID = "X-Request-Id"
 // maxRequestID leaves room for what is added to the id within events.MaxID.
 const maxRequestID = 200
 
-// repeatMark separates a request's id from what makes a second report of it on the same
-// account another observation.
-const repeatMark = "~"
-
 // requestID returns the id that a request came with, or a new one.
 func requestID(r *http.Request) (string, error) {
 	id := r.Header.Get(headerRequestID)
 	odd := func(c rune) bool { return c <= ' ' || c > '~' }
-	if id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, odd) && !strings.Contains(id, repeatMark) {
+	if id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, odd) && !strings.Contains(id, projection.RepeatMark) {
 		return id, nil
 	}
 	fresh, err := uuid.NewV7()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router/signal"
 )
 
@@ -80,7 +81,7 @@ func (c *careless) report(l Lease, o signal.Observation) {
 		n = 1
 	}
 	for i := range n {
-		o.RequestID += strings.Repeat(repeatMark, i)
+		o.RequestID += strings.Repeat(projection.RepeatMark, i)
 		c.router.Report(context.Background(), l, o)
 	}
 	if c.fault == faultSmears {

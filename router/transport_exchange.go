@@ -245,7 +245,7 @@ func (x *exchange) observer(l Lease, resp *http.Response, began time.Time) *obse
 		}
 	}
 	if n > 1 {
-		id += repeatMark + strconv.Itoa(n)
+		id += projection.RepeatMark + strconv.Itoa(n)
 	}
 	return &observer{
 		t: x.t, ctx: context.WithoutCancel(x.in.Context()), lease: l, id: x.id,

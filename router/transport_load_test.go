@@ -234,7 +234,7 @@ func (l *load) history(t *testing.T) history {
 		switch e := r.Event.(type) {
 		case *events.LimitObserved:
 			if e.Status == http.StatusTooManyRequests {
-				id, _, _ := strings.Cut(e.RequestID, repeatMark)
+				id, _, _ := strings.Cut(e.RequestID, projection.RepeatMark)
 				h.limits[loadAttempt{r.Account, id}]++
 			}
 			if e.Effect == events.EffectStarted || e.Effect == events.EffectExtended || e.Effect == events.EffectHeld {

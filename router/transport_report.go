@@ -36,7 +36,7 @@ func (o *observer) report(body []byte) Outcome {
 	if err == nil && out.Repeated {
 		// Another request of this id met the account before: this answer is news.
 		if fresh, failed := uuid.NewV7(); failed == nil {
-			o.seen.RequestID = o.id + repeatMark + fresh.String()
+			o.seen.RequestID = o.id + projection.RepeatMark + fresh.String()
 			out, err = o.send()
 		}
 	}
