@@ -1,7 +1,6 @@
 package boltlog
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-
-	"github.com/google/uuid"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -24,10 +21,21 @@ type Options struct {
 	// made or written, not even LOCK; Append returns ErrReadOnly. Several readers may
 	// have a log open, and keep writers out.
 	ReadOnly bool
+	// Restore is offered the checkpoints of the log, the newest first, until it takes
+	// one: then Open reads only the records after it, and what came before is left to
+	// [Log.Verify]. head is that of a record of the log; payload, which is the
+	// caller's to keep, is what [Log.WriteCheckpoint] was given for it. An error means
+	// that this one cannot be used, and must leave the caller as if it had not been
+	// offered. Nil: all records are read.
+	Restore func(head events.Head, payload []byte) error
 	// Replay is called with each record, in order, while Open checks the chain, so
-	// that a caller who folds the log reads it once. The record is the caller's to
-	// keep. An error ends Open, which returns it. Nil: nothing is called.
+	// that a caller who folds the log reads it once; after Restore has taken a
+	// checkpoint with those after it. The record is the caller's to keep. An error ends
+	// Open, which returns it. Nil: nothing is called.
 	Replay func(events.Record) error
+	// AcceptLoss opens a log that lacks records it is known to have held, instead of
+	// returning a *RollbackError; [Log.Loss] tells what was lost.
+	AcceptLoss bool
 }
 
 // Log is an events.Log in a directory.
@@ -48,139 +56,16 @@ type Log struct {
 	head  atomic.Pointer[events.Head] // of what is durable and indexed; readers see no further
 	index *index
 	noter *noter // nil when reading only
+	loss  *Loss  // nil: none
+
+	files   sync.Mutex // one at a time works on checkpoints and the index file
+	savedAt events.Seq // guarded by files: the seq of the index file; 0: none
+
+	filling sync.WaitGroup // of the goroutine that completes the index
+	stop    func()         // ends it
 }
 
 var _ events.Log = (*Log)(nil)
-
-// Open opens the log in dir, and checks all of it. A directory that does not exist
-// is made if its parent exists, and a log in one that is empty but for files of
-// Abeyance; nothing else is ever made or repaired.
-//
-// The error is a *LockedError while another process has the log open; a
-// *ForeignError or *MissingError for a directory that is not one; a *RollbackError
-// for a log that lacks records it is known to have held; a *ModeError for one that
-// others could read or replace; an *events.FormatError
-// for a log of a newer version; and a *DamageError, around an *events.ChainError if a
-// record is concerned, for a file that is not what was written.
-func Open(dir string, o *Options) (*Log, error) {
-	l := &Log{index: newIndex()}
-	if o != nil {
-		l.o = *o
-	}
-	l.o.Logger = cmp.Or(l.o.Logger, slog.New(slog.DiscardHandler))
-	if err := l.start(dir); err != nil {
-		l.release()
-		return nil, err
-	}
-	return l, nil
-}
-
-func (l *Log) start(dir string) error {
-	if err := l.enter(dir); err != nil {
-		return err
-	}
-	noted, known, err := readHead(l.root)
-	if err != nil {
-		return err
-	}
-	if l.bolt, err = openBolt(l.root, l.o.ReadOnly); err != nil {
-		return err
-	}
-	base, last, err := l.bolt.base()
-	if err != nil {
-		return l.damaged(err)
-	}
-	l.base = base
-	if known && (noted.Log != base.Log || noted.Seq > last) {
-		return &RollbackError{Path: l.path(), Log: events.Head{Log: base.Log, Seq: last}, Head: noted}
-	}
-	if known && noted.Seq < base.Seq {
-		return &RollbackError{Path: l.path(), Log: base, Head: noted}
-	}
-	if !known {
-		noted = base
-	}
-	if err := l.load(last, noted); err != nil {
-		return err
-	}
-	if !l.o.ReadOnly {
-		l.noter = startNoter(&noter{root: l.root, log: l.o.Logger, head: &l.head, noted: noted.Seq, known: known})
-	}
-	return nil
-}
-
-// enter opens and locks the directory, and makes the log if there is none.
-func (l *Log) enter(dir string) (err error) {
-	if l.root, err = openDir(dir, !l.o.ReadOnly); err != nil {
-		return err
-	}
-	found, err := survey(l.root) // before LOCK is made in a directory that is not ours
-	if err != nil {
-		return err
-	}
-	if !found && l.o.ReadOnly {
-		return &MissingError{Path: l.path(), Advice: "there is no log in this directory"}
-	}
-	if found { // one that is made is made private
-		if err := checkModes(l.root, &l.o); err != nil {
-			return err
-		}
-	}
-	if l.lock, err = acquire(l.root, l.o.ReadOnly); err != nil || l.o.ReadOnly {
-		return err
-	}
-	if found, err = survey(l.root); err != nil { // somebody may have made it meanwhile
-		return err
-	}
-	if err := sweep(l.root); err != nil || found {
-		return err
-	}
-	return l.create()
-}
-
-func (l *Log) create() error {
-	if err := l.root.Chmod(".", 0o700); err != nil {
-		l.o.Logger.Warn("the data directory may be readable by others", "dir", l.root.Name(), "error", err)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("making an id for the log: %w", err)
-	}
-	return createLog(l.root, id.String())
-}
-
-// load checks the whole chain up to last, and fills the index. The record that
-// noted names must be in it.
-func (l *Log) load(last events.Seq, noted events.Head) error {
-	found := l.base.Hash // of the record that noted names
-	head, err := l.scan(context.Background(), last, func(recs []events.Record) error {
-		if first := recs[0].Seq; noted.Seq >= first && noted.Seq-first < events.Seq(len(recs)) {
-			found = recs[noted.Seq-first].Hash
-		}
-		l.index.add(recs)
-		return l.replay(recs)
-	})
-	if err != nil {
-		return err
-	}
-	if found != noted.Hash {
-		return &RollbackError{Path: l.path(), Log: events.Head{Log: head.Log, Seq: noted.Seq, Hash: found}, Head: noted}
-	}
-	l.head.Store(&head)
-	return nil
-}
-
-func (l *Log) replay(recs []events.Record) error {
-	if l.o.Replay == nil {
-		return nil
-	}
-	for _, r := range recs {
-		if err := l.o.Replay(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // Head implements events.Log.
 func (l *Log) Head(ctx context.Context) (events.Head, error) {
@@ -191,23 +76,6 @@ func (l *Log) Head(ctx context.Context) (events.Head, error) {
 		return events.Head{}, err
 	}
 	return *l.head.Load(), nil
-}
-
-// Verify checks the whole chain as it is now in the file, up to the newest record,
-// and returns the head it found. The error is that of the first bad record.
-// progress, unless nil, is called now and then, from the caller's goroutine, with
-// the records checked and the records there are.
-func (l *Log) Verify(ctx context.Context, progress func(done, total events.Seq)) (events.Head, error) {
-	if l.closed.Load() {
-		return events.Head{}, events.ErrClosed
-	}
-	last := l.head.Load().Seq
-	return l.scan(ctx, last, func(recs []events.Record) error {
-		if progress != nil {
-			progress(recs[len(recs)-1].Seq-l.base.Seq, last-l.base.Seq)
-		}
-		return nil
-	})
 }
 
 // Stats are figures for metrics.
@@ -225,18 +93,35 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Close implements events.Log. It waits for an Append under way, and brings the
-// head file up to date. Closing again does nothing.
+// Close implements events.Log. It waits for an Append and a WriteCheckpoint under
+// way, brings the head file up to date and saves the account index. Closing again does
+// nothing.
 func (l *Log) Close() error {
 	l.write.Lock()
 	defer l.write.Unlock()
 	if l.closed.Swap(true) {
 		return nil
 	}
+	l.endFilling()
 	if l.noter != nil {
 		l.noter.close()
 	}
+	l.files.Lock()
+	defer l.files.Unlock()
+	if !l.o.ReadOnly {
+		if err := l.saveIndex(); err != nil { // the next start takes longer, no more
+			l.o.Logger.Warn("closing the log", "dir", l.root.Name(), "error", err)
+		}
+	}
 	return l.release()
+}
+
+// endFilling ends the goroutine that completes the index.
+func (l *Log) endFilling() {
+	if l.stop != nil {
+		l.stop()
+	}
+	l.filling.Wait()
 }
 
 // release gives back whatever is held.

@@ -195,6 +195,19 @@ func TestBrokenChainNamesTheRecord(t *testing.T) {
 	}
 }
 
+// damage flips a bit of a record of an open log under its feet.
+func damage(t *testing.T, l *Log, seq events.Seq) {
+	t.Helper()
+	if err := l.bolt.db.Update(func(tx *bbolt.Tx) error {
+		r := tx.Bucket([]byte(bucketRecords))
+		v := bytes.Clone(r.Get(seqKey(seq)))
+		v[25] ^= 1
+		return r.Put(seqKey(seq), v)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDamageWhileOpen damages a record of an open log under its feet: reading and
 // verifying notice, and serve what comes before.
 func TestDamageWhileOpen(t *testing.T) {
@@ -204,14 +217,7 @@ func TestDamageWhileOpen(t *testing.T) {
 	if got, err := l.Verify(t.Context(), nil); err != nil || got != head {
 		t.Fatalf("Verify of a sound log: %+v (%v), want %+v", got, err, head)
 	}
-	if err := l.bolt.db.Update(func(tx *bbolt.Tx) error {
-		r := tx.Bucket([]byte(bucketRecords))
-		v := bytes.Clone(r.Get(seqKey(30)))
-		v[25] ^= 1
-		return r.Put(seqKey(30), v)
-	}); err != nil {
-		t.Fatal(err)
-	}
+	damage(t, l, 30)
 	want := func(what string, err error) {
 		t.Helper()
 		if chain, ok := errors.AsType[*events.ChainError](err); !ok || chain.Seq != 30 {

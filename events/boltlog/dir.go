@@ -15,6 +15,8 @@ const (
 	nameLock = "LOCK"
 	nameLog  = "log.db"
 	nameHead = "head"
+	// nameBackup begins, after a dot, the name of a copy that is being made.
+	nameBackup = "backup"
 	suffix   = ".new" // of a file that is being written
 )
 
@@ -27,7 +29,7 @@ func isOurs(name string) bool {
 		name = strings.TrimRight(hidden, "0123456789")
 	}
 	switch name {
-	case nameLock, nameLog, nameHead, "index", "checkpoints", "identities.json", "tokens.json", "webhooks.json",
+	case nameLock, nameLog, nameHead, nameIndex, dirCheckpoints, nameBackup, "identities.json", "tokens.json", "webhooks.json",
 		"token", "daemon.json", "lost+found":
 		return true
 	}
@@ -136,7 +138,7 @@ func checkModes(root *os.Root, o *Options) error {
 
 // sweep removes what a crash left of files being written. The lock is held.
 func sweep(root *os.Root) error {
-	for _, name := range []string{nameLog, nameHead} {
+	for _, name := range []string{nameLog, nameHead, nameIndex} {
 		if err := root.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing what a crash left: %w", err)
 		}
@@ -149,10 +151,5 @@ func install(root *os.Root, name string) error {
 	if err := root.Rename(name+suffix, name); err != nil {
 		return err
 	}
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return syncDir(d)
+	return syncIn(root, ".")
 }

@@ -81,10 +81,10 @@ func TestMakesItsDirectory(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := names(t, dir), []string{nameLock, nameHead, nameLog}; !slices.Equal(got, want) {
+	if got, want := names(t, dir), []string{nameLock, nameHead, nameIndex, nameLog}; !slices.Equal(got, want) {
 		t.Errorf("the directory holds %q, want %q", got, want)
 	}
-	for name, want := range map[string]os.FileMode{".": os.ModeDir | 0o700, nameLock: 0o600, nameHead: 0o600, nameLog: 0o600} {
+	for name, want := range map[string]os.FileMode{".": os.ModeDir | 0o700, nameLock: 0o600, nameHead: 0o600, nameIndex: 0o600, nameLog: 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +190,7 @@ func TestTornCreation(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := names(t, dir), []string{nameLock, nameHead, nameLog}; !slices.Equal(got, want) {
+			if got, want := names(t, dir), []string{nameLock, nameHead, nameIndex, nameLog}; !slices.Equal(got, want) {
 				t.Errorf("the directory holds %q, want %q", got, want)
 			}
 		})

@@ -102,7 +102,7 @@ func (e *RollbackError) Error() string {
 		what = fmt.Sprintf("has another record %d than head says: hash %s, not %s", e.Head.Seq, e.Log.Hash, e.Head.Hash)
 	}
 	return fmt.Sprintf("%s %s: it was replaced or cut; nothing was changed: put the right file back, "+
-		"or, to accept the loss, move head away", e.Path, what)
+		"or accept the loss, which is recorded then", e.Path, what)
 }
 
 // CommitError says that a commit failed in a way that leaves open whether its

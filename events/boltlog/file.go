@@ -50,6 +50,9 @@ func (e *faultError) Error() string {
 	return fmt.Sprintf("its pages cannot be read: %v", e.problem)
 }
 
+// checkPages checks all pages of the file, to which nobody may write meanwhile.
+func (b *boltFile) checkPages() error { return checkPages(b.file) }
+
 // boltFile is log.db while it is open.
 type boltFile struct {
 	db   *bbolt.DB

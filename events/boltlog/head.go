@@ -113,19 +113,23 @@ type noter struct {
 	done chan struct{}
 
 	noted events.Seq // the seq in the file; the goroutine's own
-	known bool       // there is a file
+	known bool       // there is a file, of this log
 }
 
-// startNoter starts keeping the head file; noted is what it says, if it exists.
-func startNoter(n *noter) *noter {
+// start starts keeping the head file.
+func (n *noter) start() {
 	n.wake, n.stop, n.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go n.run()
 	n.moved()
-	return n
 }
 
-// moved tells the noter that the head has moved. It never waits.
+// moved tells the noter that the head has moved, and starts it if need be. It never
+// waits.
 func (n *noter) moved() {
+	if n.done == nil {
+		n.start()
+		return
+	}
 	select {
 	case n.wake <- struct{}{}:
 	default:
@@ -134,6 +138,9 @@ func (n *noter) moved() {
 
 // close writes the head a last time and ends the goroutine.
 func (n *noter) close() {
+	if n.done == nil {
+		return
+	}
 	close(n.stop)
 	<-n.done
 }

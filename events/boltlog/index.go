@@ -1,6 +1,7 @@
 package boltlog
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -12,6 +13,8 @@ import (
 type index struct {
 	mu       sync.RWMutex
 	accounts map[string]*postings // account -> the seqs of its records
+	whole    chan struct{}        // closed once the older records are in it, or err is set
+	err      error                // why they are not; set before whole is closed
 }
 
 // postings are seqs in ascending order, in segments of equal upper halves.
@@ -23,7 +26,53 @@ type segment struct {
 	low  []uint32
 }
 
-func newIndex() *index { return &index{accounts: make(map[string]*postings)} }
+func newIndex() *index {
+	return &index{accounts: make(map[string]*postings), whole: make(chan struct{})}
+}
+
+// wait returns once the index has all records, or says why it has not.
+func (x *index) wait(ctx context.Context) error {
+	select {
+	case <-x.whole:
+		return x.err
+	default:
+	}
+	select {
+	case <-x.whole:
+		return x.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// complete puts the records up to a seq, which older has, before those in the index,
+// which come after it. older must not be used any more.
+func (x *index) complete(older *index, to events.Seq) {
+	older.cut(to)
+	x.mu.Lock()
+	for id, tail := range x.accounts { // few, as long as the older are still missing
+		older.of(id).join(tail)
+	}
+	x.accounts = older.accounts
+	x.mu.Unlock()
+	close(x.whole)
+}
+
+// fail says that the index will never be whole.
+func (x *index) fail(err error) {
+	x.err = err
+	close(x.whole)
+}
+
+// cut drops the seqs after to.
+func (x *index) cut(to events.Seq) {
+	for id, p := range x.accounts {
+		p.cut(to)
+		if len(p.segments) == 0 {
+			delete(x.accounts, id)
+		}
+	}
+}
 
 // add records that the records are about their accounts. Seqs ascend from call to call.
 func (x *index) add(recs []events.Record) {
@@ -63,6 +112,29 @@ func (p *postings) add(s events.Seq) {
 	if k := len(seg.low); k == 0 || seg.low[k-1] != low { // a record may name an account twice
 		seg.low = append(seg.low, low)
 	}
+}
+
+// cut drops the seqs after to.
+func (p *postings) cut(to events.Seq) {
+	for n := len(p.segments); n > 0; n-- {
+		last := &p.segments[n-1]
+		if last.low = last.low[:last.find(to+1)]; len(last.low) > 0 {
+			return
+		}
+		p.segments = p.segments[:n-1]
+	}
+}
+
+// join appends the seqs of tail, all of which are higher.
+func (p *postings) join(tail *postings) {
+	n := len(p.segments)
+	if n == 0 || len(tail.segments) == 0 || p.segments[n-1].high != tail.segments[0].high {
+		p.segments = append(p.segments, tail.segments...)
+		return
+	}
+	last := &p.segments[n-1]
+	last.low = append(last.low, tail.segments[0].low...)
+	p.segments = append(p.segments, tail.segments[1:]...)
 }
 
 // page appends up to cap(dst) seqs of the account in [first, last] to dst: the

@@ -47,14 +47,18 @@ type pageTable struct {
 // key would lead a look-up, though not a scan, to another page.
 type branch struct{ page, first uint64 }
 
+func newPageTable(f io.ReaderAt, m meta) *pageTable {
+	return &pageTable{
+		file: f, meta: m, kinds: make([]uint16, m.pages), overflow: make([]uint32, m.pages),
+		first: make([]uint64, m.pages), children: make(map[uint64][]branch), owned: make([]bool, m.pages),
+	}
+}
+
 // readPages reads all pages in use once, from begin to end. That also warms the
 // page cache: bbolt tells the kernel that it will access its mapping at random, so
 // a scan of a file that is not cached would fetch it page by page.
 func readPages(f io.ReaderAt, m meta) (*pageTable, error) {
-	t := &pageTable{
-		file: f, meta: m, kinds: make([]uint16, m.pages), overflow: make([]uint32, m.pages),
-		first: make([]uint64, m.pages), children: make(map[uint64][]branch), owned: make([]bool, m.pages),
-	}
+	t := newPageTable(f, m)
 	perRead := max(1, 1<<20/m.pageSize)
 	buf := make([]byte, perRead*m.pageSize)
 	for id := uint64(0); id < m.pages; id += uint64(perRead) {

@@ -77,7 +77,7 @@ func (l *Log) History(ctx context.Context, q events.Query) iter.Seq2[events.Reco
 		seqs := make([]events.Seq, 0, firstPage)
 		q := q // the function may be ranged over again
 		for {
-			rows, err := l.next(q, seqs)
+			rows, err := l.next(ctx, q, seqs)
 			if !l.yield(ctx, rows, yield) {
 				return
 			}
@@ -128,12 +128,15 @@ func (l *Log) open(ctx context.Context, r row) (events.Record, error) {
 }
 
 // next reads the next rows of q, at most cap(seqs); none at its end.
-func (l *Log) next(q events.Query, seqs []events.Seq) ([]row, error) {
+func (l *Log) next(ctx context.Context, q events.Query, seqs []events.Seq) ([]row, error) {
 	if l.closed.Load() {
 		return nil, events.ErrClosed
 	}
 	r := rangeOf(q, l.base.Seq, l.head.Load().Seq)
 	if q.Account != "" {
+		if err := l.index.wait(ctx); err != nil {
+			return nil, err
+		}
 		seqs = l.index.page(seqs[:0], q.Account, r)
 	} else {
 		seqs = r.page(seqs[:0])

@@ -22,6 +22,7 @@ type chunk struct {
 // stored.
 type scanner struct {
 	log     *Log
+	after   events.Seq
 	last    events.Seq
 	ctx     context.Context // of one scan
 	work    chan *chunk
@@ -29,12 +30,13 @@ type scanner struct {
 	free    chan *chunk // chunks to use again
 }
 
-// scan checks the records after base up to last, in order, and hands them to each,
-// which must not keep the slice. It returns the head it came to.
-func (l *Log) scan(ctx context.Context, last events.Seq, each func([]events.Record) error) (events.Head, error) {
+// scan checks the records after from, which is a head of the log, up to last, in
+// order, and hands them to each, which must not keep the slice. It returns the head it
+// came to.
+func (l *Log) scan(ctx context.Context, from events.Head, last events.Seq, each func([]events.Record) error) (events.Head, error) {
 	ctx, stop := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
-	s := &scanner{log: l, last: last, ctx: ctx, work: make(chan *chunk), ordered: make(chan *chunk, 2*workers)}
+	s := &scanner{log: l, after: from.Seq, last: last, ctx: ctx, work: make(chan *chunk), ordered: make(chan *chunk, 2*workers)}
 	s.free = make(chan *chunk, cap(s.ordered)+workers+2)
 	for range cap(s.free) {
 		s.free <- &chunk{decoded: make(chan struct{}, 1)}
@@ -47,7 +49,7 @@ func (l *Log) scan(ctx context.Context, last events.Seq, each func([]events.Reco
 		wg.Go(s.decode)
 	}
 
-	head := l.base
+	head := from
 	for c := range s.ordered {
 		select {
 		case <-c.decoded:
@@ -68,7 +70,7 @@ func (s *scanner) read() {
 	defer close(s.ordered)
 	defer close(s.work)
 	seqs := make([]events.Seq, 0, pageRows)
-	for at := s.log.base.Seq; at < s.last; {
+	for at := s.after; at < s.last; {
 		var c *chunk
 		select {
 		case c = <-s.free:

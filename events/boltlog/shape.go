@@ -37,35 +37,56 @@ type meta struct {
 	txid     uint64
 }
 
-// checkShape returns an error unless f is a bbolt file at least as long as its
-// newest valid meta page claims, so that mapping it cannot fault, and its pages
-// form the trees that bbolt expects. It reads the file once.
+// checkShape returns an error unless f is a bbolt file that is safe to map and to look
+// records up in: at least as long as its newest valid meta page claims, and sound in
+// what [checkTree] looks at.
 func checkShape(f *os.File) error {
-	info, err := f.Stat()
+	m, err := readShape(f)
 	if err != nil {
 		return err
 	}
-	size := info.Size()
-	switch {
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("is not a regular file (%s)", info.Mode().Type())
-	case size == 0:
-		return errors.New("is empty: a log never is")
-	case size < 4*smallestPage:
-		return fmt.Errorf("is cut short: %d bytes", size)
+	if m.freelist == noFreelist { // bbolt is about to look for the free pages in all of them
+		return checkPages(f)
 	}
-	m, err := newestMeta(f, size)
+	return checkTree(f, m)
+}
+
+// checkPages returns an error unless all pages of the bbolt file f form the trees that
+// bbolt expects. It reads the file once, from begin to end.
+func checkPages(f *os.File) error {
+	m, err := readShape(f)
 	if err != nil {
 		return err
-	}
-	if least := m.pages * uint64(m.pageSize); m.pages < 4 || m.pages > uint64(size) || least > uint64(size) {
-		return fmt.Errorf("is cut short: %d bytes of at least %d", size, least)
 	}
 	pages, err := readPages(f, m)
 	if err != nil {
 		return err
 	}
 	return pages.check()
+}
+
+// readShape returns the newest meta page of a file that is as long as that claims.
+func readShape(f *os.File) (m meta, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return m, err
+	}
+	size := info.Size()
+	switch {
+	case !info.Mode().IsRegular():
+		return m, fmt.Errorf("is not a regular file (%s)", info.Mode().Type())
+	case size == 0:
+		return m, errors.New("is empty: a log never is")
+	case size < 4*smallestPage:
+		return m, fmt.Errorf("is cut short: %d bytes", size)
+	}
+	if m, err = newestMeta(f, size); err != nil {
+		return m, err
+	}
+	if least := m.pages * uint64(m.pageSize); m.pages < 4 || m.pages > uint64(size) || least > uint64(size) {
+		return m, fmt.Errorf("is cut short: %d bytes of at least %d", size, least)
+	}
+	return m, nil
 }
 
 // newestMeta finds the meta page that bbolt will go by: of two the valid one, of
