@@ -132,9 +132,25 @@ func (m *minima) set(i int, at Instant, epoch uint64) {
 		r = new(*r)
 		r.owner = epoch
 	}
+	was := r.at[i%64]
 	r.at[i%64] = at
-	b.runs[w], b.earliest[w] = r, slices.Min(r.at[:])
-	m.tops[k] = slices.Min(b.earliest[:])
+	b.runs[w] = r
+	// Only where the earliest goes are the others asked.
+	first := b.earliest[w]
+	switch {
+	case at < first:
+		b.earliest[w] = at
+	case was == first:
+		b.earliest[w] = slices.Min(r.at[:])
+	default:
+		return
+	}
+	switch top := m.tops[k]; {
+	case b.earliest[w] < top:
+		m.tops[k] = b.earliest[w]
+	case first == top:
+		m.tops[k] = slices.Min(b.earliest[:])
+	}
 }
 
 // words yields the runs that hold an instant at or before a limit.
