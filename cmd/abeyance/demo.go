@@ -20,8 +20,8 @@ func newDemoCommand(env *environment) *cobra.Command {
 		Short: "Show what Abeyance does, with a fake provider on this machine",
 		Long: "Demo plays acts against a fake provider on a loopback address: a 429 that freezes a family of\n" +
 			"models, a shortage that blocks one model, a suspension that survives a bulk clear, a daemon that is\n" +
-			"killed, and real traffic beside today's per-model cooldowns. It exits with 1 if an act does not hold,\n" +
-			"and leaves nothing behind.",
+			"killed, quotas that come back days early, and real traffic beside today's per-model cooldowns. It exits\n" +
+			"with 1 if an act does not hold, and leaves nothing behind.",
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkListen(listen); err != nil {
