@@ -108,7 +108,7 @@ func (l *Log) reopen(head events.Head) error {
 	err := l.bolt.db.Close()
 	l.bolt = nil
 	if err == nil {
-		l.bolt, err = openBolt(l.root, false)
+		l.bolt, err = openBolt(l.root, l.name, false)
 	}
 	l.mu.Unlock()
 	if err != nil {

@@ -156,6 +156,44 @@ func BenchmarkOpen(b *testing.B) {
 	b.ReportMetric(float64(own.Nanoseconds())/float64(*benchRecords), "ns/record")
 }
 
+// BenchmarkOpenCheckpoint opens a log from a checkpoint 1 000 records before its end.
+// A pick can be answered then; whole is when the history of accounts can be, too. The
+// file is in the page cache.
+func BenchmarkOpenCheckpoint(b *testing.B) {
+	dir := bigLog(b)
+	l := mustOpen(b, dir, nil)
+	at := events.Seq(*benchRecords - 1000)
+	head, err := l.headAt(at)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := l.WriteCheckpoint(b.Context(), head, make([]byte, 4<<20)); err != nil {
+		b.Fatal(err)
+	}
+	l.Close()
+	whole, tail := time.Duration(0), 0
+	o := &Options{
+		Restore: func(events.Head, []byte) error { return nil },
+		Replay:  func(events.Record) error { tail++; return nil },
+	}
+	for b.Loop() {
+		tail = 0
+		start := time.Now()
+		l, err := Open(dir, o)
+		if err != nil || tail != 1000 {
+			b.Fatalf("%d records were read: %v", tail, err)
+		}
+		b.StopTimer()
+		if err := l.index.wait(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		whole += time.Since(start)
+		l.Close()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(whole.Milliseconds())/float64(b.N), "ms/whole")
+}
+
 // scanFloor returns the best of three scans.
 func scanFloor(b *testing.B, path string) time.Duration {
 	best := time.Hour

@@ -36,12 +36,17 @@ type Options struct {
 	// AcceptLoss opens a log that lacks records it is known to have held, instead of
 	// returning a *RollbackError; [Log.Loss] tells what was lost.
 	AcceptLoss bool
+	// CopyDir is where Copy and Backup make the file to hand out, which needs about as
+	// much room as the log. Empty: the data directory; when reading only, the system's
+	// directory for temporary files.
+	CopyDir string
 }
 
 // Log is an events.Log in a directory.
 type Log struct {
 	o    Options
 	root *os.Root
+	name string // of the log file in root
 	lock *lock
 	base events.Head // before the first record
 
@@ -87,7 +92,7 @@ type Stats struct {
 // Stats returns the log's figures; Bytes is 0 when the file cannot be asked.
 func (l *Log) Stats() Stats {
 	s := Stats{Records: uint64(l.head.Load().Seq - l.base.Seq)}
-	if info, err := l.root.Stat(nameLog); err == nil {
+	if info, err := l.root.Stat(l.name); err == nil {
 		s.Bytes = info.Size()
 	}
 	return s
@@ -143,7 +148,7 @@ func (l *Log) release() error {
 	return errors.Join(errs...)
 }
 
-func (l *Log) path() string { return filepath.Join(l.root.Name(), nameLog) }
+func (l *Log) path() string { return filepath.Join(l.root.Name(), l.name) }
 
 // damaged names the file in an error about what it holds. Errors that are no
 // damage stay as they are.

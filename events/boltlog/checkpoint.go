@@ -240,21 +240,12 @@ func (l *Log) onChain(head events.Head, last events.Seq) (events.Head, error) {
 		return head, fmt.Errorf("%w for this log: it is of record %d, and the log ends at record %d", errSealed, head.Seq, last)
 	case head.Seq < l.base.Seq || head.Seq == l.base.Seq && head.Hash != l.base.Hash:
 		return head, fmt.Errorf("%w for this log: it is of record %d, before the first", errSealed, head.Seq)
-	case head.Seq == l.base.Seq:
-		return l.base, nil
 	}
-	rows, err := l.fetch(nil, []events.Seq{head.Seq})
-	if err != nil {
-		return head, err
+	found, err := l.headAt(head.Seq)
+	if err == nil && found.Hash != head.Hash {
+		err = fmt.Errorf("%w for this log: record %d has another hash", errSealed, head.Seq)
 	}
-	r, err := events.Open(rows[0].before, head.Seq, rows[0].encoded, rows[0].hash)
-	if err != nil {
-		return head, l.damaged(err)
-	}
-	if r.Hash != head.Hash {
-		return head, fmt.Errorf("%w for this log: record %d has another hash", errSealed, head.Seq)
-	}
-	return head.Next(r), nil
+	return found, err
 }
 
 // dropCheckpoint says why a checkpoint is not used, and deletes one that never can be.

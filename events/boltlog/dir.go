@@ -17,7 +17,7 @@ const (
 	nameHead = "head"
 	// nameBackup begins, after a dot, the name of a copy that is being made.
 	nameBackup = "backup"
-	suffix   = ".new" // of a file that is being written
+	suffix     = ".new" // of a file that is being written
 )
 
 // isOurs reports whether name is that of a file or directory of Abeyance, or of a
@@ -138,8 +138,21 @@ func checkModes(root *os.Root, o *Options) error {
 
 // sweep removes what a crash left of files being written. The lock is held.
 func sweep(root *os.Root) error {
-	for _, name := range []string{nameLog, nameHead, nameIndex} {
-		if err := root.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	d, err := root.Open(".")
+	if err != nil {
+		return fmt.Errorf("removing what a crash left: %w", err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("removing what a crash left: %w", err)
+	}
+	half := []string{nameLog + suffix, nameHead + suffix, nameIndex + suffix}
+	for _, name := range names {
+		if !slices.Contains(half, name) && !isCopy(name) {
+			continue
+		}
+		if err := root.Remove(name); err != nil {
 			return fmt.Errorf("removing what a crash left: %w", err)
 		}
 	}

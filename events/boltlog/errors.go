@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -34,15 +33,8 @@ type ForeignError struct {
 }
 
 func (e *ForeignError) Error() string {
-	const shown = 5
-	found := e.Found
-	more := ""
-	if len(found) > shown {
-		more = fmt.Sprintf(" and %d more", len(found)-shown)
-		found = found[:shown]
-	}
-	return fmt.Sprintf("%s is not a data directory of Abeyance: it holds no log, but %s%s; name an empty directory or a new one",
-		e.Dir, strings.Join(found, ", "), more)
+	return fmt.Sprintf("%s is not a data directory of Abeyance: it holds no log, but %s; name an empty directory or a new one",
+		e.Dir, someOf(e.Found))
 }
 
 // MissingError says that a directory or a log that must exist does not.

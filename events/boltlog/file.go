@@ -59,12 +59,13 @@ type boltFile struct {
 	file *os.File // bbolt's own
 }
 
-// openBolt opens log.db, which must exist and have a shape that is safe to map.
-func openBolt(root *os.Root, readOnly bool) (*boltFile, error) {
-	path := filepath.Join(root.Name(), nameLog)
+// openBolt opens the log file of a name, which must exist and have a shape that is safe
+// to map.
+func openBolt(root *os.Root, name string, readOnly bool) (*boltFile, error) {
+	path := filepath.Join(root.Name(), name)
 	b := new(boltFile)
 	err := guard(func() (err error) {
-		b.db, err = bbolt.Open(nameLog, 0o600, &bbolt.Options{
+		b.db, err = bbolt.Open(name, 0o600, &bbolt.Options{
 			Timeout:         time.Second,
 			ReadOnly:        readOnly,
 			FreelistType:    bbolt.FreelistMapType,
@@ -74,7 +75,7 @@ func openBolt(root *os.Root, readOnly bool) (*boltFile, error) {
 		return err
 	})
 	if err == nil {
-		if same, statErr := isNamed(root, nameLog, b.file); statErr != nil || !same {
+		if same, statErr := isNamed(root, name, b.file); statErr != nil || !same {
 			err = errors.Join(errors.New("was replaced while it was being opened"), statErr)
 		}
 	}
@@ -147,13 +148,13 @@ func (b *boltFile) discard() {
 // renamed.
 func createLog(root *os.Root, id string) error {
 	name := nameLog + suffix
-	db, err := bbolt.Open(name, 0o600, &bbolt.Options{OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-		return root.OpenFile(name, flag|os.O_EXCL, mode)
-	}})
+	db, err := newBolt(root, name, &bbolt.Options{})
 	if err != nil {
 		return fmt.Errorf("making the log: %w", err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error { return writeMeta(tx, id) })
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return writeMeta(tx, events.Head{Log: id, Hash: events.Genesis(id)})
+	})
 	if err == nil {
 		err = db.Sync()
 	}
@@ -166,7 +167,16 @@ func createLog(root *os.Root, id string) error {
 	return nil
 }
 
-func writeMeta(tx *bbolt.Tx, id string) error {
+// newBolt makes a bbolt file of a name that nothing has.
+func newBolt(root *os.Root, name string, o *bbolt.Options) (*bbolt.DB, error) {
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		return root.OpenFile(name, flag|os.O_EXCL, mode)
+	}
+	return bbolt.Open(name, 0o600, o)
+}
+
+// writeMeta makes the buckets of a log that begins after base.
+func writeMeta(tx *bbolt.Tx, base events.Head) error {
 	if _, err := tx.CreateBucket([]byte(bucketRecords)); err != nil {
 		return err
 	}
@@ -174,15 +184,14 @@ func writeMeta(tx *bbolt.Tx, id string) error {
 	if err != nil {
 		return err
 	}
-	prev := events.Genesis(id)
 	for _, kv := range []struct {
 		key   string
 		value []byte
 	}{
 		{keyFormat, []byte(formatVersion)},
-		{keyLog, []byte(id)},
-		{keyFirstSeq, seqKey(1)},
-		{keyFirstPrev, prev[:]},
+		{keyLog, []byte(base.Log)},
+		{keyFirstSeq, seqKey(base.Seq + 1)},
+		{keyFirstPrev, base.Hash[:]},
 	} {
 		if err := b.Put([]byte(kv.key), kv.value); err != nil {
 			return err

@@ -77,13 +77,21 @@ func readHead(root *os.Root) (events.Head, bool, error) {
 	}
 	h, err := parseHead(text)
 	if err != nil {
-		return events.Head{}, false, &DamageError{
-			Path: filepath.Join(root.Name(), nameHead), Err: err,
-			Advice: "put the right file back, or move this one away: the log is still checked, " +
-				"but that newer records were cut off would not be noticed",
-		}
+		return events.Head{}, false, badHead(root, err)
 	}
 	return h, true, nil
+}
+
+// badHead says what is wrong with the head file. A newer version is no damage.
+func badHead(root *os.Root, err error) error {
+	if _, ok := errors.AsType[*events.FormatError](err); ok {
+		return fmt.Errorf("%s: %w", filepath.Join(root.Name(), nameHead), err)
+	}
+	return &DamageError{
+		Path: filepath.Join(root.Name(), nameHead), Err: err,
+		Advice: "put the right file back, or move this one away: the log is still checked, " +
+			"but that newer records were cut off would not be noticed",
+	}
 }
 
 // writeHead replaces the head file. The directory is not synced: should a power

@@ -2,6 +2,7 @@ package boltlog
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -40,23 +41,32 @@ func (l *Log) holds(last events.Seq, noted events.Head) error {
 	if err := l.shorter(last, noted); err != nil {
 		return err
 	}
-	hash, err := l.hashAt(noted.Seq)
-	if err != nil || hash == noted.Hash {
+	found, err := l.headAt(noted.Seq)
+	switch {
+	case err != nil:
 		return err
+	case found.Hash != noted.Hash:
+		return &RollbackError{Path: l.path(), Log: found, Head: noted}
+	case !found.At.Equal(noted.At):
+		return badHead(l.root, fmt.Errorf("says that record %d is of %s, which is of %s", noted.Seq, noted.At, found.At))
 	}
-	return &RollbackError{Path: l.path(), Log: events.Head{Log: l.base.Log, Seq: noted.Seq, Hash: hash}, Head: noted}
+	return nil
 }
 
-// hashAt returns the hash that is stored with the record s, or before the first.
-func (l *Log) hashAt(s events.Seq) (events.Hash, error) {
+// headAt returns the head that the log had at the record s.
+func (l *Log) headAt(s events.Seq) (events.Head, error) {
 	if s == l.base.Seq {
-		return l.base.Hash, nil
+		return l.base, nil
 	}
 	rows, err := l.fetch(nil, []events.Seq{s})
 	if err != nil {
-		return events.Hash{}, err
+		return events.Head{}, err
 	}
-	return rows[0].hash, nil
+	r, err := events.Open(rows[0].before, s, rows[0].encoded, rows[0].hash)
+	if err != nil {
+		return events.Head{}, l.damaged(err)
+	}
+	return events.Head{Log: l.base.Log}.Next(r), nil
 }
 
 // acceptLoss compares the log, which ends at head, with what the head file says.

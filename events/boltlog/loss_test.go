@@ -30,7 +30,7 @@ func losses(t *testing.T) map[string]struct {
 	dir, head, newest := older()
 	all["older"] = lost{dir, newest, head}
 
-	dir, head, newest = older()
+	dir, _, newest = older()
 	l := mustOpen(t, dir, &Options{AcceptLoss: true})
 	rewritten := fill(t, l, 7)
 	l.Close()

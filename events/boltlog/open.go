@@ -24,7 +24,7 @@ import (
 // for a log of a newer version; and a *DamageError, around an *events.ChainError if a
 // record is concerned, for a file that is not what was written.
 func Open(dir string, o *Options) (*Log, error) {
-	l := &Log{index: newIndex()}
+	l := &Log{name: nameLog, index: newIndex()}
 	if o != nil {
 		l.o = *o
 	}
@@ -44,7 +44,7 @@ func (l *Log) start(dir string) error {
 	if err != nil {
 		return err
 	}
-	if l.bolt, err = openBolt(l.root, l.o.ReadOnly); err != nil {
+	if l.bolt, err = openBolt(l.root, l.name, l.o.ReadOnly); err != nil {
 		return err
 	}
 	base, last, err := l.bolt.base()
@@ -181,7 +181,7 @@ func (l *Log) warm(ctx context.Context, n uint64) error {
 	if n < manyRecords {
 		return ctx.Err()
 	}
-	f, err := l.root.Open(nameLog) // a failed append may close bbolt's own meanwhile
+	f, err := l.root.Open(l.name) // a failed append may close bbolt's own meanwhile
 	if err != nil {
 		return err
 	}
@@ -207,4 +207,3 @@ func (l *Log) replay(recs []events.Record) error {
 	}
 	return nil
 }
-

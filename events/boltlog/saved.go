@@ -128,7 +128,7 @@ func (r *indexReader) postings() *postings {
 	p := new(postings)
 	n := r.uvarint(len(r.rest))
 	r.ok = r.ok && n > 0
-	if r.last <= 1<<32-1 {
+	if r.last <= 1<<32-1 && r.ok {
 		p.segments = []segment{{low: make([]uint32, 0, n)}} // as almost always
 	}
 	at := events.Seq(0)
@@ -142,6 +142,25 @@ func (r *indexReader) postings() *postings {
 	}
 	return p
 }
+
+// equal reports whether two indexes have the same lists, and names an account that has
+// not.
+func (x *index) equal(y *index) (id string, same bool) {
+	for id, p := range x.accounts {
+		q := y.accounts[id]
+		if q == nil || !slices.EqualFunc(p.segments, q.segments, segment.equal) {
+			return id, false
+		}
+	}
+	for id := range y.accounts {
+		if x.accounts[id] == nil {
+			return id, false
+		}
+	}
+	return "", true
+}
+
+func (g segment) equal(h segment) bool { return g.high == h.high && slices.Equal(g.low, h.low) }
 
 // saveIndex writes the index file. files is held. An index that is not whole, and one
 // that has nothing new, is not written.

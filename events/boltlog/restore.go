@@ -1,0 +1,138 @@
+package boltlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// NotEmptyError says that a backup was to be restored into a directory in which there
+// is something. Nothing was changed.
+type NotEmptyError struct {
+	Dir   string
+	Found []string // names in it, sorted
+}
+
+func (e *NotEmptyError) Error() string {
+	return fmt.Sprintf("%s is not empty, it holds %s; a backup is restored into an empty directory or a new one, never over something",
+		e.Dir, someOf(e.Found))
+}
+
+// Restore makes the data directory dir from a backup, a log.db as [Log.Backup] writes
+// it. dir is empty or does not exist, with a parent that does. The log gets its name
+// last, when all of it was checked and is durable. The errors are a *NotEmptyError, a
+// *LockedError while another process works in the directory, and a *DamageError for what
+// is no sound backup. progress, unless nil, is called now and then from the caller's
+// goroutine with the records checked and the records there are.
+func Restore(ctx context.Context, r io.Reader, dir string, progress func(done, total events.Seq)) (head events.Head, err error) {
+	root, err := openDir(dir, true)
+	if err != nil {
+		return head, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	if err := checkEmpty(root); err != nil {
+		return head, err
+	}
+	held, err := acquire(root, false)
+	if err != nil {
+		return head, err
+	}
+	defer func() { err = errors.Join(err, held.release()) }()
+	if err := checkEmpty(root); err != nil { // somebody may have been faster
+		return head, err
+	}
+	if err := root.Chmod(".", 0o700); err != nil && !lax {
+		return head, err
+	}
+	temp := nameLog + suffix
+	if head, err = receive(ctx, r, root, progress); err == nil {
+		if err = writeHead(root, head); err == nil {
+			err = install(root, nameLog)
+		}
+	}
+	if err != nil {
+		if gone := root.Remove(temp); gone != nil && !errors.Is(gone, os.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+		return events.Head{}, err
+	}
+	return head, nil
+}
+
+// receive stores what r yields as log.db.new, and checks it.
+func receive(ctx context.Context, r io.Reader, root *os.Root, progress func(done, total events.Seq)) (events.Head, error) {
+	temp := nameLog + suffix
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return events.Head{}, err
+	}
+	_, err = io.Copy(f, &contextReader{ctx, r})
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return events.Head{}, fmt.Errorf("storing the backup: %w", err)
+	}
+	head, err := verifyFile(ctx, root, temp, progress)
+	if bad, ok := errors.AsType[*DamageError](err); ok {
+		return head, &DamageError{Path: "the backup", Err: bad.Err, Advice: "restore another one"}
+	}
+	return head, err
+}
+
+// contextReader is a reader that ends with a context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements io.Reader.
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// checkEmpty returns a *NotEmptyError if there is anything in the directory but what a
+// restore that was cut off leaves.
+func checkEmpty(root *os.Root) error {
+	d, err := root.Open(".")
+	if err != nil {
+		return fmt.Errorf("the data directory: %w", err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("the data directory: %w", err)
+	}
+	cutOff := slices.Contains(names, nameLog+suffix) // between writing head and renaming the log
+	names = slices.DeleteFunc(names, func(name string) bool {
+		switch name {
+		case nameLock, "lost+found", nameLog + suffix, nameHead + suffix:
+			return true
+		}
+		return name == nameHead && cutOff
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return &NotEmptyError{Dir: filepath.Clean(root.Name()), Found: names}
+}
+
+// someOf lists the first of some names.
+func someOf(names []string) string {
+	const shown = 5
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+}
