@@ -329,7 +329,9 @@ func (x placing) place(l *Lane, was, is Standing) *Lane {
 	l.empty.set(x.at, is.Empty, epoch)
 	l.background.set(x.at, is.Background, epoch)
 	first := firsts{l.ends.earliest(), l.empty.earliest(), l.background.earliest()}
-	if usable || first.empty < l.first.empty || first.background < l.first.background {
+	// It may be the only one that a waiting pick may get, so that its own probe counts,
+	// not the first of the pool. While it was available nobody had to wait for it.
+	if usable || was.Status != StatusAvailable && is.Empty < was.Empty {
 		x.gains.add(x.pool.At(x.at).Spec.Provider)
 	}
 	l.first = first
