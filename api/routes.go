@@ -32,6 +32,7 @@ func (s *Server) route(version string) {
 	s.routeDefinitions()
 	s.routeEvents()
 	s.routeTokens()
+	s.routeBackup(guarded)
 	tidy(s.api.OpenAPI())
 }
 

@@ -73,6 +73,7 @@ func routeScopes() map[string]Scope {
 		"PUT /v1/groups":           ScopeAdmin,
 		"PUT /v1/policy":           ScopeAdmin,
 		"GET /v1/verify":           ScopeAdmin,
+		"GET /v1/backup":           ScopeAdmin,
 		"GET /v1/tokens":           ScopeAdmin,
 		"POST /v1/tokens":          ScopeAdmin,
 		"DELETE /v1/tokens/{name}": ScopeAdmin,

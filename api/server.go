@@ -43,8 +43,11 @@ type Backend struct {
 	// given. It must be the book of Router.
 	Identities *identity.Book
 	// Verify reads the whole log and returns the last record that is what was
-	// written; an *events.ChainError says what is not. Nil: the server cannot.
+	// written; an *events.ChainError says what is not, and an error with a method
+	// Damaged() string which other file is not. Nil: the server cannot.
 	Verify func(context.Context) (events.Head, error)
+	// Copy makes a verified copy of the log as it is now. Nil: the server cannot.
+	Copy func(context.Context) (Copy, error)
 	// Bytes returns the size of the log. Nil: not known.
 	Bytes func() int64
 }

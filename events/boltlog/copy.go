@@ -16,21 +16,27 @@ import (
 	"github.com/abeyance/abeyance/events"
 )
 
-// Copy is a verified and compact copy of a log as it was at Head: a log.db that
+// Copy is a verified and compact copy of a log as it was at a head: a log.db that
 // [Restore] takes. It is a temporary file until Close.
 type Copy struct {
-	Head events.Head
-	Size int64 // in bytes
-
+	head events.Head
+	size int64
 	root *os.Root
 	name string
 	file *os.File
 }
 
+// Head returns the newest record's identity.
+func (c *Copy) Head() events.Head { return c.head }
+
+// Size returns how many bytes WriteTo writes.
+func (c *Copy) Size() int64 { return c.size }
+
 // Copy makes a copy of the log up to its head at the start. Appends go on meanwhile,
 // and nothing that they wait for is held. Each record is checked as it is copied, and
 // the copy once more as a whole. progress, unless nil, is called now and then from the
-// caller's goroutine with the steps done and those there are.
+// caller's goroutine with the steps done and those there are. The error wraps
+// events.ErrFull if there is no room for the copy.
 func (l *Log) Copy(ctx context.Context, progress func(done, total uint64)) (*Copy, error) {
 	if l.closed.Load() {
 		return nil, events.ErrClosed
@@ -43,8 +49,11 @@ func (l *Log) Copy(ctx context.Context, progress func(done, total uint64)) (*Cop
 	if err != nil {
 		return nil, fmt.Errorf("copying the log: %w", err)
 	}
-	c := &Copy{Head: *l.head.Load(), root: root, name: copyName()}
+	c := &Copy{head: *l.head.Load(), root: root, name: copyName()}
 	if err := c.make(ctx, l, progress); err != nil {
+		if isFull(err) {
+			err = fmt.Errorf("%w: %w", events.ErrFull, err)
+		}
 		return nil, errors.Join(fmt.Errorf("copying the log: %w", err), c.Close())
 	}
 	return c, nil
@@ -59,7 +68,7 @@ func isCopy(name string) bool {
 }
 
 func (c *Copy) make(ctx context.Context, l *Log, progress func(done, total uint64)) error {
-	records := uint64(c.Head.Seq - l.base.Seq)
+	records := uint64(c.head.Seq - l.base.Seq)
 	step := func(done uint64) {
 		if progress != nil {
 			progress(done, 2*records)
@@ -72,8 +81,8 @@ func (c *Copy) make(ctx context.Context, l *Log, progress func(done, total uint6
 		return err
 	}
 	head, err := verifyFile(ctx, c.root, c.name, func(done, _ events.Seq) { step(records + uint64(done)) })
-	if err == nil && head != c.Head {
-		err = fmt.Errorf("the copy ends at record %d with the hash %s, not at record %d with %s", head.Seq, head.Hash, c.Head.Seq, c.Head.Hash)
+	if err == nil && head != c.head {
+		err = fmt.Errorf("the copy ends at record %d with the hash %s, not at record %d with %s", head.Seq, head.Hash, c.head.Seq, c.head.Hash)
 	}
 	return err
 }
@@ -101,7 +110,7 @@ func (c *Copy) write(ctx context.Context, l *Log, step func(done uint64)) error 
 	}
 	err = db.Update(func(tx *bbolt.Tx) error { return writeMeta(tx, l.base) })
 	if err == nil {
-		_, err = l.scan(ctx, l.base, c.Head.Seq, func(recs []events.Record) error {
+		_, err = l.scan(ctx, l.base, c.head.Seq, func(recs []events.Record) error {
 			batch = append(batch, recs...)
 			step(uint64(recs[len(recs)-1].Seq - l.base.Seq))
 			if len(batch) < copyBatch {
@@ -125,8 +134,8 @@ func (c *Copy) finish() (err error) {
 	if err != nil {
 		return err
 	}
-	c.Size = int64(m.pages) * m.pageSize
-	if err := c.file.Truncate(c.Size); err != nil {
+	c.size = int64(m.pages) * m.pageSize
+	if err := c.file.Truncate(c.size); err != nil {
 		return err
 	}
 	return c.file.Sync()
@@ -134,7 +143,7 @@ func (c *Copy) finish() (err error) {
 
 // WriteTo implements io.WriterTo: it writes the whole copy.
 func (c *Copy) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, io.NewSectionReader(c.file, 0, c.Size))
+	return io.Copy(w, io.NewSectionReader(c.file, 0, c.size))
 }
 
 // Close removes the temporary file.
@@ -159,7 +168,7 @@ func (l *Log) Backup(ctx context.Context, w io.Writer, progress func(done, total
 	if n, err := c.WriteTo(w); err != nil {
 		return head, fmt.Errorf("writing the backup, of which %d bytes are written: %w", n, err)
 	}
-	return c.Head, nil
+	return c.head, nil
 }
 
 // verifyFile checks a log file by itself: its pages, and the whole chain.

@@ -73,6 +73,9 @@ func (e *DamageError) Error() string {
 // Unwrap returns what is wrong.
 func (e *DamageError) Unwrap() error { return e.Err }
 
+// Damaged returns the file: what is stored, and not what was asked, is wrong.
+func (e *DamageError) Damaged() string { return e.Path }
+
 // RollbackError says that log.db lacks what the head file knows it held: it was
 // replaced by an older copy, by another log, or rewritten. Nothing was changed.
 type RollbackError struct {
@@ -96,6 +99,9 @@ func (e *RollbackError) Error() string {
 	return fmt.Sprintf("%s %s: it was replaced or cut; nothing was changed: put the right file back, "+
 		"or accept the loss, which is recorded then", e.Path, what)
 }
+
+// Damaged returns the file.
+func (e *RollbackError) Damaged() string { return e.Path }
 
 // CommitError says that a commit failed in a way that leaves open whether its
 // records are on disk. The log refuses every later Append with the same error;
