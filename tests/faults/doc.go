@@ -1,0 +1,25 @@
+// Package faults injures a running Abeyance in the ways that machines do, and checks
+// that nothing it acknowledged is lost: processes killed at any point, power cuts,
+// disks that fail, fill up or turn read-only, and files taken away from under it.
+//
+// Every suite works alike. A process under test says what it acknowledged on a pipe,
+// and only after the call that promises it has returned. The test notes that, injures
+// the process or the disk under it, opens the log anew and compares: every record
+// acknowledged is there with its hash, none is missing in between, none is there
+// twice, commands whose outcome nobody was told are there wholly or not at all, and
+// the states published on the way are the folds of the log.
+//
+// A loop of faults proves something only if the faults fire and losses are seen. So
+// each prints its seed and how many faults fired, fails if none did, and has a
+// negative control: a process that breaks the promise and must be caught.
+//
+// The suites take minutes, need Linux and root, and mount file systems, in a mount
+// namespace of their own. They run if ABEYANCE_FAULTS is 1, as in .ci/run, at the
+// lengths that the flags -kills and -cuts give by default. The long
+// form is
+//
+//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs
+//
+// A run is repeated with -seed. Moments are chosen from the seed; what the process
+// does by then is up to the machine.
+package faults

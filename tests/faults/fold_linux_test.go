@@ -1,0 +1,49 @@
+package faults
+
+import (
+	"crypto/sha256"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/boltlog"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// folded is a log with the state that opening it gave: that of the newest checkpoint,
+// and the records since.
+type folded struct {
+	log   *boltlog.Log
+	state *projection.State
+	from  events.Seq // the checkpoint's; 0: there was none
+}
+
+// openFolded opens a log as the daemon does.
+func openFolded(dir string) (*folded, error) {
+	f := &folded{state: projection.NewState()}
+	var err error
+	f.log, err = boltlog.Open(dir, &boltlog.Options{
+		Restore: func(head events.Head, dump []byte) error {
+			s, err := projection.Load(dump)
+			if err == nil {
+				f.state, f.from = s, head.Seq
+			}
+			return err
+		},
+		Replay: func(r events.Record) error {
+			f.state.Apply(r)
+			return nil
+		},
+	})
+	return f, err
+}
+
+// digest identifies a state by its canonical dump.
+func digest(s *projection.State) ([sha256.Size]byte, error) {
+	dump, err := s.Dump()
+	return sha256.Sum256(dump), err
+}
+
+// checkpointsOf returns what an engine keeps checkpoints in.
+func checkpointsOf(l *boltlog.Log) projection.Checkpoints {
+	c, _ := any(l).(projection.Checkpoints)
+	return c
+}
