@@ -62,6 +62,7 @@ type Log struct {
 	index *index
 	noter *noter // nil when reading only
 	loss  *Loss  // nil: none
+	whole bool   // Open has checked all records, not only those after a checkpoint
 
 	files   sync.Mutex // one at a time works on checkpoints and the index file
 	savedAt events.Seq // guarded by files: the seq of the index file; 0: none

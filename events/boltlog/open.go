@@ -162,7 +162,7 @@ func (l *Log) restore(last events.Seq) events.Head {
 
 // fill sees that the index gets the records up to from, which were not read.
 func (l *Log) fill(from events.Head) {
-	if from.Seq == l.base.Seq {
+	if l.whole = from.Seq == l.base.Seq; l.whole {
 		close(l.index.whole)
 		return
 	}

@@ -87,6 +87,17 @@ func receive(ctx context.Context, r io.Reader, root *os.Root, progress func(done
 	return head, err
 }
 
+// VerifyBackup checks the backup in a file as [Restore] does, and returns the head it
+// goes up to.
+func VerifyBackup(ctx context.Context, path string, progress func(done, total events.Seq)) (head events.Head, err error) {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return head, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return verifyFile(ctx, root, filepath.Base(path), progress)
+}
+
 // contextReader is a reader that ends with a context.
 type contextReader struct {
 	ctx context.Context

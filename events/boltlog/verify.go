@@ -19,19 +19,16 @@ import (
 // a *DamageError or a *RollbackError. Wrong checkpoints and a wrong index are never used and
 // lose nothing.
 //
+// A log that was opened for reading only and checked whole by Open, to which nobody can
+// have written since, is not read a second time.
+//
 // progress, unless nil, is called now and then, from the caller's goroutine, with
 // the records checked and the records there are.
 func (l *Log) Verify(ctx context.Context, progress func(done, total events.Seq)) (events.Head, error) {
 	if l.closed.Load() {
 		return events.Head{}, events.ErrClosed
 	}
-	last := l.head.Load().Seq
-	fresh := newIndex()
-	count := counted(l.base.Seq, last, progress)
-	head, err := l.scan(ctx, l.base, last, func(recs []events.Record) error {
-		fresh.add(recs)
-		return count(recs)
-	})
+	fresh, head, err := l.indexAnew(ctx, progress)
 	if err != nil {
 		return head, err
 	}
@@ -41,6 +38,22 @@ func (l *Log) Verify(ctx context.Context, progress func(done, total events.Seq))
 		return head, events.ErrClosed
 	}
 	return head, errors.Join(l.verifyHead(), l.verifyCheckpoints(ctx), l.verifyIndex(fresh, head))
+}
+
+// indexAnew checks the whole chain and returns an index of its records.
+func (l *Log) indexAnew(ctx context.Context, progress func(done, total events.Seq)) (*index, events.Head, error) {
+	head := *l.head.Load()
+	if l.o.ReadOnly && l.whole {
+		fresh, err := decodeIndex(l.index.encode(head.Seq), head.Seq)
+		return fresh, head, err
+	}
+	fresh := newIndex()
+	count := counted(l.base.Seq, head.Seq, progress)
+	head, err := l.scan(ctx, l.base, head.Seq, func(recs []events.Record) error {
+		fresh.add(recs)
+		return count(recs)
+	})
+	return fresh, head, err
 }
 
 // counted returns a function that tells progress, unless nil, of the records after
