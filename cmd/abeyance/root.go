@@ -30,7 +30,7 @@ suspended: automatically after a 429, or by an operator. It answers "who may ser
 this model now?", and why an account was frozen, when, on which evidence, until when.
 
 Commands talk to a running daemon. They find it by --data-dir, or by --url and
---token-file. With the daemon stopped, events, why and verify read the data
+--token-file. With the daemon stopped, events, why, verify and backup read the data
 directory themselves.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
@@ -64,7 +64,8 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 // commands lists every command.
 func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
-		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env), newVerifyCommand(env)),
+		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env),
+			newVerifyCommand(env), newBackupCommand(env), newRestoreCommand(env)),
 		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env)),
 		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env), newRecheckCommand(env)),
 		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),

@@ -199,7 +199,7 @@ func (d *daemon) readLog(ctx context.Context) (err error) {
 	p := d.env.newProgress("checking the log")
 	defer p.done()
 	d.log, err = boltlog.Open(d.settings.DataDir, &boltlog.Options{
-		Logger: d.logger,
+		Logger: d.logger, AcceptLoss: d.settings.AcceptLoss,
 		Replay: func(r events.Record) error {
 			p.step()
 			d.folded.Apply(r)
@@ -207,7 +207,7 @@ func (d *daemon) readLog(ctx context.Context) (err error) {
 		},
 	})
 	d.took = time.Since(began)
-	return err
+	return adviseLoss(err)
 }
 
 // openEngine brings up everything that needs the log, and ends the 503s.
@@ -228,6 +228,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
 		Logger: d.logger, Registerer: d.registry, State: d.folded, Accounts: accounts,
 		Groups: d.settings.file.file.groups(), Policy: d.settings.file.file.Policy, ObserveOnly: d.settings.ObserveOnly,
+		Loss: acceptedLoss(d.log),
 	})
 	if err != nil {
 		if _, ok := errors.AsType[*projection.Error](err); ok && d.settings.file.name != "" {
@@ -238,7 +239,8 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	picks := router.New(d.engine, &router.Options{Identities: d.ids, Strategies: d.settings.file.file.strategies()})
 	d.server.Ready(api.Backend{
 		Engine: d.engine, Router: picks, Identities: d.ids,
-		Verify: func(ctx context.Context) (events.Head, error) { return d.log.Verify(ctx, nil) },
+		Verify: func(ctx context.Context) (events.Head, error) { return verifyDir(ctx, d.log, d.settings.DataDir) },
+		Copy:   func(ctx context.Context) (api.Copy, error) { return d.log.Copy(ctx, nil) },
 		Bytes:  func() int64 { return d.log.Stats().Bytes },
 	})
 	return nil

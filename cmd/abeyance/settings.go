@@ -31,6 +31,7 @@ type settings struct {
 	LogFormat   string
 	LogAccess   bool
 	Insecure    bool
+	AcceptLoss  bool // of this run alone: never from a file
 
 	file    *parsedConfig // never nil
 	origins map[string]string
@@ -46,6 +47,7 @@ type serveFlags struct {
 	logFormat   string
 	logAccess   bool
 	insecure    bool
+	acceptLoss  bool
 }
 
 // insecureFlag is long on purpose: it is to be read before it is typed.
@@ -59,12 +61,13 @@ func (f *serveFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.key, "tls-key", "", "PEM `file` with the private key")
 	flags.StringVar(&f.logFormat, "log-format", "", "`form` of the log on stderr: text or json (default "+logText+")")
 	flags.BoolVar(&f.logAccess, "log-access", false, "log every request")
+	flags.BoolVar(&f.acceptLoss, "accept-loss", false, "go on with a log that lacks records it is known to have held, and record that")
 	flags.BoolVar(&f.insecure, insecureFlag, false, "listen beyond loopback without TLS: tokens cross the network readable")
 }
 
 // resolve completes the settings.
 func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, error) {
-	s := &settings{file: &parsedConfig{}, origins: map[string]string{}, Insecure: f.insecure}
+	s := &settings{file: &parsedConfig{}, origins: map[string]string{}, Insecure: f.insecure, AcceptLoss: f.acceptLoss}
 	if f.config != "" {
 		var err error
 		if s.file, err = loadConfig(f.config); err != nil {
