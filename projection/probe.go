@@ -58,7 +58,7 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 	if rule.Mode == ProbeAlways && k.Until.Sub(k.StartedAt) > rule.OnlyLongerThan {
 		background = InstantOf(from.Add(doubled(rule.BackgroundFirst, rule.BackgroundCap, k.Probes)))
 	}
-	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Sent && k.news(m, rule) {
+	if m, ok := j.state.returned[pool{a.Spec.Provider, c.Target}]; ok && m.Seq > k.Sent {
 		if rule.Mode != ProbeOff {
 			empty = min(empty, InstantOf(m.At))
 		}
@@ -74,11 +74,20 @@ func (j *judge) probes(a *Account, c *Cell, rule *events.ProbeRule) (empty, back
 	return min(empty, InstantOf(k.Until)), min(background, InstantOf(k.Until))
 }
 
-// news reports whether it says something of this cooldown that a sibling's quota came
-// back: unless a probe found this one spent not long before. Else each of the siblings
-// that return one by one would have all the spent ones asked again.
-func (k *Cooling) news(m Mark, rule *events.ProbeRule) bool {
-	return k.Probes == 0 || m.At.Sub(k.Probed) > rule.EmptyCap
+// Asked says when a probe last found the account spent for requests that resolve to r:
+// zero if none did since the cooldowns began, or an operator has asked for one since.
+func (a *Account) Asked(r *Resolution, now time.Time) (last time.Time) {
+	for i := range a.Cells {
+		c := &a.Cells[i]
+		k := c.cooling(now)
+		if k == nil || !r.Covers(c.Target) || c.Recheck.Seq > k.Sent {
+			continue
+		}
+		if k.Probed.After(last) {
+			last = k.Probed
+		}
+	}
+	return last
 }
 
 // doubled is a first delay doubled n times, at most a cap.

@@ -82,11 +82,12 @@ type prober struct {
 	now    projection.Instant
 	best   *projection.Account
 	end    projection.Instant
-	last   time.Time // when best was probed last without an answer
+	last   time.Time // when best was asked last; zero: not yet
 }
 
-// offer considers an account: the earliest deadline first, but one whose last probe
-// told nothing after all others.
+// offer considers an account: the earliest deadline first of those not asked yet, then
+// the one that was asked the longest ago. Else the accounts of a pool that are spent
+// would be asked again and again before the others once.
 func (p *prober) offer(a *projection.Account, st projection.Standing) {
 	due := st.Background
 	if p.nobody {
@@ -97,7 +98,7 @@ func (p *prober) offer(a *projection.Account, st projection.Standing) {
 	}
 	last := p.s.turns.claim.Load().tried(a.ID)
 	if due.Time().After(last) {
-		last = time.Time{} // since then it became due anew
+		last = a.Asked(p.s.id, p.s.q.Now) // since then it became due anew
 	}
 	if p.best == nil || last.Before(p.last) || last.Equal(p.last) && st.End < p.end {
 		p.best, p.end, p.last = a, st.End, last

@@ -196,8 +196,8 @@ func TestRule23ClaimIsFreed(t *testing.T) {
 }
 
 // TestRule23SiblingsOfASuccess: a success recovers its cell and makes the others of the
-// pool due at once, one at a time; a failure keeps its own, which the next success does
-// not make due again.
+// pool due at once, one at a time, those not asked yet first; a failure keeps its own
+// until the next success.
 func TestRule23SiblingsOfASuccess(t *testing.T) {
 	bubble(t, setup{accounts: accounts(4, nil), probes: asShipped()}, func(t *testing.T, p *pool) {
 		q := Request{Model: opus}
@@ -218,6 +218,8 @@ func TestRule23SiblingsOfASuccess(t *testing.T) {
 		p.report(l, signal.Observation{Status: 200})
 		time.Sleep(30 * time.Second)
 		p.report(p.probe(q, "a004"), spentFor(week))
+		time.Sleep(30 * time.Second)
+		p.report(p.probe(q, "a002"), spentFor(week)) // it failed before the last success
 		time.Sleep(30 * time.Second)
 		if l := p.lease(q); l.Probe != 0 {
 			t.Errorf("%s is probed although it failed since", l.Account)

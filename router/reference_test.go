@@ -183,10 +183,9 @@ func (r *reference) due(a *projection.Account, c *projection.Cell, id *projectio
 	if rule.Mode == projection.ProbeAlways && k.Until.Sub(k.StartedAt) > rule.OnlyLongerThan {
 		background = from.Add(twice(rule.BackgroundFirst, rule.BackgroundCap, k.Probes))
 	}
-	// A success makes the siblings due at once, until they are asked after it; but those
-	// that a probe found spent not long before it have answered.
+	// A success makes the siblings due at once, until they are asked after it.
 	m := r.returned[[2]string{a.Spec.Provider, c.Target}]
-	if m.Seq > k.Sent && (k.Probes == 0 || m.At.Sub(k.Probed) > rule.EmptyCap) && r.wrong != "forgets siblings" {
+	if m.Seq > k.Sent && r.wrong != "forgets siblings" {
 		if rule.Mode != projection.ProbeOff {
 			empty = earliest(empty, m.At)
 		}
@@ -305,8 +304,8 @@ func (r *reference) top(f field) (list []*projection.Account) {
 	return slices.DeleteFunc(list, func(a *projection.Account) bool { return a.Spec.Priority != list[0].Spec.Priority })
 }
 
-// dueFor lists the accounts that a probe may go to now: those due first whose last
-// probe did not tell nothing, of them the one whose deadline is the earliest.
+// dueFor lists the accounts that a probe may go to now: of those not asked yet the one
+// whose deadline is the earliest, else the one that was asked the longest ago.
 func (r *reference) dueFor(f field, q *Request, nobody bool) (best []string) {
 	key := [2]string{f.id.Provider, f.id.Target}
 	var end, last time.Time
@@ -320,7 +319,7 @@ func (r *reference) dueFor(f field, q *Request, nobody bool) (best []string) {
 		}
 		tried := r.tried(key, v.ID)
 		if due.After(tried) {
-			tried = time.Time{}
+			tried = asked(f, v.Account, q.Now)
 		}
 		switch {
 		case len(best) > 0 && (tried.After(last) || tried.Equal(last) && v.until.After(end)):
@@ -331,6 +330,18 @@ func (r *reference) dueFor(f field, q *Request, nobody bool) (best []string) {
 		}
 	}
 	return best
+}
+
+// asked is when a probe last found the account spent, unless an operator has asked
+// for another since.
+func asked(f field, a *projection.Account, now time.Time) (last time.Time) {
+	for _, c := range a.Cells {
+		k := c.Cooling
+		if f.id.Covers(c.Target) && k != nil && now.Before(k.Until) && c.Recheck.Seq <= k.Sent && k.Probed.After(last) {
+			last = k.Probed
+		}
+	}
+	return last
 }
 
 // tried is when an account was probed last, as far as a router remembers.
