@@ -15,8 +15,8 @@ import (
 type Checkpoints interface {
 	WriteCheckpoint(ctx context.Context, head events.Head, dump []byte) error
 	// Checkpoints yields the heads, newest first.
-	Checkpoints(ctx context.Context) iter.Seq2[events.Head, error]
-	ReadCheckpoint(ctx context.Context, head events.Head) ([]byte, error)
+	Checkpoints() iter.Seq2[events.Head, error]
+	ReadCheckpoint(head events.Head) ([]byte, error)
 }
 
 const (
@@ -37,13 +37,13 @@ type checkpointer struct {
 }
 
 // startCheckpoints begins to keep checkpoints.
-func (e *Engine) startCheckpoints(ctx context.Context, store Checkpoints) {
+func (e *Engine) startCheckpoints(store Checkpoints) {
 	e.checkpoints = checkpointer{store: store, due: make(chan struct{}, 1), ended: make(chan struct{})}
 	if store == nil {
 		close(e.checkpoints.ended)
 		return
 	}
-	for head, err := range store.Checkpoints(ctx) {
+	for head, err := range store.Checkpoints() {
 		if err == nil {
 			e.checkpoints.last = head.Seq
 			break
@@ -99,17 +99,17 @@ func (e *Engine) checkpoint(every events.Seq) {
 
 // nearest returns the newest state that a checkpoint holds at or before a moment, to
 // be changed by its caller: the empty one if there is none.
-func (e *Engine) nearest(ctx context.Context, m Moment) *State {
+func (e *Engine) nearest(m Moment) *State {
 	empty := NewState()
 	empty.begin(e.State().head.Log)
 	if e.checkpoints.store == nil {
 		return empty
 	}
-	for head, err := range e.checkpoints.store.Checkpoints(ctx) {
+	for head, err := range e.checkpoints.store.Checkpoints() {
 		if err != nil || !m.reached(head) {
 			continue
 		}
-		s, err := e.loadCheckpoint(ctx, head)
+		s, err := e.loadCheckpoint(head)
 		if err == nil {
 			return s
 		}
@@ -118,8 +118,8 @@ func (e *Engine) nearest(ctx context.Context, m Moment) *State {
 	return empty
 }
 
-func (e *Engine) loadCheckpoint(ctx context.Context, head events.Head) (*State, error) {
-	dump, err := e.checkpoints.store.ReadCheckpoint(ctx, head)
+func (e *Engine) loadCheckpoint(head events.Head) (*State, error) {
+	dump, err := e.checkpoints.store.ReadCheckpoint(head)
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 		}
 	}
 	e.clock.look(e.now())
-	e.startCheckpoints(ctx, o.Checkpoints)
+	e.startCheckpoints(o.Checkpoints)
 	go e.run()
 	if err := e.configure(ctx, o); err != nil {
 		e.Close()
@@ -331,7 +331,7 @@ func (e *Engine) StateAt(ctx context.Context, m Moment) (*State, error) {
 	if m.Seq == now.head.Seq || m.Seq == 0 && m.reached(now.head) {
 		return now, nil
 	}
-	s := e.nearest(ctx, m)
+	s := e.nearest(m)
 	for r, err := range e.log.Records(ctx, s.head.Seq) {
 		if err != nil {
 			return nil, err

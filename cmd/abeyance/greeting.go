@@ -21,7 +21,7 @@ func (d *daemon) greeting() string {
 		fmt.Fprintf(&b, "%-9s"+format+"\n", append([]any{what}, args...)...)
 	}
 	line("abeyance", "%s", buildInfo().Version)
-	line("log", "%s, seq %d, chain checked in %s", head.Log, head.Seq, d.took.Round(time.Millisecond))
+	line("log", "%s, seq %d, %s in %s", head.Log, head.Seq, d.checked(), d.took.Round(time.Millisecond))
 	line("data", "%s", d.settings.DataDir)
 	line("token", "%s", d.describeToken())
 	line("pool", "%s", describePool(s, now))
@@ -104,4 +104,12 @@ func countList(counts map[string]int) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, ", ")
+}
+
+// checked says how much of the chain was checked at start.
+func (d *daemon) checked() string {
+	if from := d.folded.from; from > 0 {
+		return fmt.Sprintf("chain checked from the checkpoint at %d on", from)
+	}
+	return "chain checked"
 }

@@ -84,7 +84,7 @@ type daemon struct {
 	http     *http.Server
 	failed   chan error // why serving ended
 	log      *boltlog.Log
-	folded   *projection.State
+	folded   *fold
 	took     time.Duration // to check and fold the log
 	ids      *identity.Book
 	stories  chan []events.Record
@@ -195,14 +195,15 @@ func (d *daemon) openLog(ctx context.Context) error {
 
 func (d *daemon) readLog(ctx context.Context) (err error) {
 	began := time.Now()
-	d.folded = projection.NewState()
+	d.folded = newFold()
 	p := d.env.newProgress("checking the log")
 	defer p.done()
 	d.log, err = boltlog.Open(d.settings.DataDir, &boltlog.Options{
-		Logger: d.logger, AcceptLoss: d.settings.AcceptLoss,
+		Logger:  d.logger,
+		Restore: d.folded.restore, AcceptLoss: d.settings.AcceptLoss,
 		Replay: func(r events.Record) error {
 			p.step()
-			d.folded.Apply(r)
+			d.folded.apply(r)
 			return ctx.Err()
 		},
 	})
@@ -226,9 +227,9 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.stories = make(chan []events.Record, activityQueue)
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
-		Logger: d.logger, Registerer: d.registry, State: d.folded, Accounts: accounts,
+		Logger: d.logger, Registerer: d.registry, State: d.folded.state, Accounts: accounts,
 		Groups: d.settings.file.file.groups(), Policy: d.settings.file.file.Policy, ObserveOnly: d.settings.ObserveOnly,
-		Loss: acceptedLoss(d.log),
+		Checkpoints: d.log, Loss: acceptedLoss(d.log),
 	})
 	if err != nil {
 		if _, ok := errors.AsType[*projection.Error](err); ok && d.settings.file.name != "" {
@@ -255,7 +256,7 @@ func (d *daemon) accounts() ([]projection.PutAccount, error) {
 			return nil, err
 		}
 		put := a.put(d.ids.Stored(a.ID))
-		if err := tryOn(d.folded, new(put)); err != nil {
+		if err := tryOn(d.folded.state, new(put)); err != nil {
 			return nil, d.settings.file.mistake(err, "accounts", strconv.Itoa(i))
 		}
 		list = append(list, put)
