@@ -62,10 +62,7 @@ func (e *Engine) write() error {
 		case p := <-e.queue:
 			batch = e.drain(p)
 		case <-timer.C:
-			if now := e.now().UTC(); e.work.Due(now) {
-				e.reindex(now)
-				batch = []*pending{e.expiry()}
-			}
+			batch = e.wake()
 		case <-e.stop:
 			return nil
 		}
@@ -129,17 +126,35 @@ func (e *Engine) refuse() {
 	}
 }
 
-// untilDue is how long to sleep: until the next deadline, at most maxIdle. What is due
-// already and cannot be written is tried again after a while.
+// wake is what the writer does when its time has come: it brings the index up to now,
+// also after the clock went back, and then has what is over recorded.
+func (e *Engine) wake() []*pending {
+	now := e.now().UTC()
+	if !e.view.Load().Index.Exact(now) {
+		e.reindex(now)
+	}
+	if !e.work.Due(now) || e.pause() > 0 {
+		return nil
+	}
+	return []*pending{e.expiry()}
+}
+
+// untilDue is how long to sleep: until the next deadline, or until one that is over may
+// be recorded.
 func (e *Engine) untilDue() time.Duration {
-	at, ok := e.work.NextDeadline()
-	if !ok {
-		return maxIdle
+	wait := e.untilStale()
+	if at, ok := e.work.NextDeadline(); ok {
+		wait = min(wait, max(at.Sub(e.now()), e.pause(), 0))
 	}
-	if e.view.Load().Degraded {
-		return max(fullPause, min(at.Sub(e.now()), maxIdle))
+	return wait
+}
+
+// pause is how long to leave a full disk alone with expiries.
+func (e *Engine) pause() time.Duration {
+	if !e.view.Load().Degraded {
+		return 0
 	}
-	return min(max(at.Sub(e.now()), 0), maxIdle)
+	return fullPause - time.Since(e.full)
 }
 
 func (e *Engine) expiry() *pending {
@@ -177,7 +192,7 @@ func (e *Engine) commit(batch []*pending) error {
 	}
 	if len(recs) > 0 {
 		began := time.Now()
-		err := e.log.Append(context.Background(), recs)
+		err := e.append(recs)
 		if errors.Is(err, events.ErrFull) {
 			e.reject(err, taken)
 			return nil
@@ -193,6 +208,37 @@ func (e *Engine) commit(batch []*pending) error {
 		close(p.done)
 	}
 	return nil
+}
+
+// append writes a batch. A disk may take its time, and deadlines do not: meanwhile the
+// index of what is published is kept right.
+func (e *Engine) append(recs []events.Record) error {
+	done := make(chan error, 1)
+	go func() { done <- e.log.Append(context.Background(), recs) }()
+	timer := time.NewTimer(e.untilStale())
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-timer.C:
+			began := time.Now()
+			if now := e.now().UTC(); !e.view.Load().Index.Exact(now) {
+				e.reindexOf(e.State(), now) // not of the working state, which is ahead of the disk
+			}
+			// Without the working state's order this takes a look at all accounts.
+			timer.Reset(max(e.untilStale(), 10*time.Since(began)))
+		}
+	}
+}
+
+// untilStale is how long the published index holds, as far as timers tell.
+func (e *Engine) untilStale() time.Duration {
+	wait := maxIdle
+	if until := e.view.Load().Index.until; !until.IsZero() {
+		wait = min(wait, until.Sub(e.now()))
+	}
+	return max(wait, 0)
 }
 
 // decide runs one command on the working state.
@@ -245,6 +291,7 @@ func (e *Engine) reject(err error, taken []*pending) {
 		e.logger.Error("the disk is full; commands are rejected until there is room", "error", err, "seq", uint64(e.State().Head().Seq))
 	}
 	e.degrade()
+	e.full = time.Now()
 	for _, p := range taken {
 		if p.err == nil {
 			p.err = fmt.Errorf("rejected: disk full; make room and send it again: %w", err)
@@ -256,6 +303,9 @@ func (e *Engine) reject(err error, taken []*pending) {
 // publish makes the working state visible, with an index as of now.
 func (e *Engine) publish(now time.Time) {
 	old := e.view.Load()
+	if now.Before(old.Index.from) {
+		now = e.now().UTC() // a deadline passed during the append; or the clock went back
+	}
 	changed := e.work.changed
 	state := e.work.Snapshot()
 	// The working state is the snapshot's equal, and has its deadlines in order.
@@ -269,9 +319,12 @@ func (e *Engine) publish(now time.Time) {
 
 // reindex publishes the accounts whose time has come, without waiting for the disk to
 // record that it has.
-func (e *Engine) reindex(now time.Time) {
+func (e *Engine) reindex(now time.Time) { e.reindexOf(e.work, now) }
+
+// reindexOf is reindex by a state that is the published one's equal.
+func (e *Engine) reindexOf(is *State, now time.Time) {
 	old := e.view.Load()
-	index, gained := old.Index.next(old.State, e.work, nil, now)
+	index, gained := old.Index.next(old.State, is, nil, now)
 	e.show(View{State: old.State, Index: index, ObserveOnly: old.ObserveOnly, Degraded: old.Degraded}, gained)
 }
 

@@ -101,6 +101,7 @@ type Engine struct {
 	checkpoints checkpointer
 
 	// The writer's own.
+	full  time.Time // when the disk was full last
 	work  *State
 	clock clock
 }

@@ -120,8 +120,9 @@ func (w *walk) open(observe bool) {
 	w.listen()
 }
 
-// listen shows the reference what was recorded.
+// listen shows the reference what was recorded, once the engine has nothing left to do.
 func (w *walk) listen() {
+	synctest.Wait()
 	var recs []events.Record
 	for r, err := range w.log.Records(w.ctx, w.reference.read) {
 		if err != nil {
@@ -395,7 +396,6 @@ func (w *walk) tick() {
 // sleep lets time pass and the engine's loop do what is due.
 func (w *walk) sleep(d time.Duration) {
 	time.Sleep(d)
-	synctest.Wait()
 	w.listen()
 }
 
