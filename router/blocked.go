@@ -161,18 +161,21 @@ func (s *selection) tally() tally {
 // standing is the account's, with what the overlay adds.
 func (s *selection) standing(a *projection.Account) projection.Standing {
 	st := s.view.State.Standing(a, s.id, s.q.Now)
-	b, blocked := s.volatile.blocks(a.ID, s.id, s.q.Now)
-	switch {
-	case !blocked:
-	case st.Status == projection.StatusAvailable:
+	b, on := s.volatileBlock(a)
+	if on == "" {
+		return st
+	}
+	if b.outlasts(st) {
 		st.Status, st.End = projection.StatusCooling, projection.InstantOf(b.until)
-	case st.End != projection.Never:
-		st.End = max(st.End, projection.InstantOf(b.until))
 	}
-	if blocked {
-		st.Empty = projection.Never
-	}
+	st.Empty = projection.Never
 	return st
+}
+
+// outlasts reports whether the block lasts longer than what the state knows of the
+// account. What has no end by itself lasts longer than any.
+func (b volatileBlock) outlasts(st projection.Standing) bool {
+	return st.Status == projection.StatusAvailable || st.End != projection.Never && projection.InstantOf(b.until) > st.End
 }
 
 // add counts an account n times.
@@ -260,7 +263,8 @@ func (e *BlockedError) reason(a *projection.Account) Reason {
 	if e.s.excluded(a) {
 		return r
 	}
-	r.Status = string(e.s.view.State.Standing(a, e.s.id, e.s.q.Now).Status)
+	st := e.s.view.State.Standing(a, e.s.id, e.s.q.Now)
+	r.Status = string(st.Status)
 	if a.Spec.Disabled {
 		r.Target = events.TargetAll
 		return r
@@ -269,8 +273,8 @@ func (e *BlockedError) reason(a *projection.Account) Reason {
 		r.Target = c.Target
 		r.Until, _ = c.Returns(e.s.q.Now)
 	}
-	if b, blocked := e.s.volatile.blocks(a.ID, e.s.id, e.s.q.Now); blocked && b.until.After(r.Until) && r.Status != string(projection.StatusHeld) {
-		r.Status, r.Target, r.Until, r.Volatile = string(projection.StatusCooling), e.s.id.Target, b.until, true
+	if b, on := e.s.volatileBlock(a); on != "" && b.outlasts(st) {
+		r.Status, r.Target, r.Until, r.Volatile = string(projection.StatusCooling), on, b.until, true
 	}
 	return r
 }

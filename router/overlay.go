@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"maps"
 	"sync/atomic"
 	"time"
@@ -15,25 +16,27 @@ const (
 	volatileTimeout = 5 * time.Minute // how long a block of this kind lasts at most
 )
 
-// volatiles :: (account, target) → a limit that could not be recorded. The map is
-// never changed; nil is empty.
-type volatiles map[events.Cell]volatileBlock
+// volatiles are limits that could not be recorded. A value never changes; nil is none.
+type volatiles struct {
+	cells map[events.Cell]volatileBlock
+	last  time.Time // when the last of them ends
+}
 
 type volatileBlock struct{ since, until time.Time }
 
 // blocks returns the block that covers requests of a resolution on an account and
-// lasts longest.
-func (v volatiles) blocks(account string, id *projection.Resolution, now time.Time) (last volatileBlock, blocked bool) {
+// lasts longest, and its target.
+func (v *volatiles) blocks(account string, id *projection.Resolution, now time.Time) (last volatileBlock, on string) {
 	if v == nil {
-		return volatileBlock{}, false
+		return volatileBlock{}, ""
 	}
 	for _, target := range [...]string{events.TargetAll, id.Group, id.ModelTarget} {
-		b, ok := v[events.Cell{Account: account, Target: target}]
+		b, ok := v.cells[events.Cell{Account: account, Target: target}]
 		if ok && now.Before(b.until) && b.until.After(last.until) {
-			last, blocked = b, true
+			last, on = b, target
 		}
 	}
-	return last, blocked
+	return last, on
 }
 
 // overlay is what reports say while the log cannot be written.
@@ -41,71 +44,71 @@ type overlay struct{ blocks atomic.Pointer[volatiles] }
 
 func (o *overlay) empty() bool { return o.blocks.Load() == nil }
 
-// load returns the blocks that may be live at now, nil if there are none.
-func (o *overlay) load(now time.Time) volatiles {
-	p := o.blocks.Load()
-	if p == nil {
+// load returns the blocks, or nil if all are over by the clock. The instant that a
+// pick asks about is another matter: it may lie anywhere.
+func (o *overlay) load(clock time.Time) *volatiles {
+	v := o.blocks.Load()
+	if v != nil && !clock.Before(v.last) {
+		o.blocks.CompareAndSwap(v, nil)
 		return nil
 	}
-	for _, b := range *p {
-		if now.Before(b.until) {
-			return *p
-		}
-	}
-	o.blocks.CompareAndSwap(p, nil)
-	return nil
+	return v
 }
 
 // block remembers a limit that could not be recorded. A deadline never shrinks, and
 // the block that ends first makes room.
 func (o *overlay) block(cell events.Cell, b volatileBlock) {
-	o.change(func(v volatiles) {
-		if old, ok := v[cell]; ok && old.until.After(b.until) {
-			return
+	o.change(func(cells map[events.Cell]volatileBlock) {
+		if old, ok := cells[cell]; ok && old.until.After(b.until) {
+			b.until = old.until
 		}
-		v[cell] = b
-		if len(v) <= maxVolatile {
+		cells[cell] = b
+		if len(cells) <= maxVolatile {
 			return
 		}
 		soonest := cell
-		for c, x := range v {
-			if x.until.Before(v[soonest].until) {
+		for c, x := range cells {
+			if x.until.Before(cells[soonest].until) {
 				soonest = c
 			}
 		}
-		delete(v, soonest)
+		delete(cells, soonest)
 	})
 }
 
-// served forgets the blocks that a served request disproves: those that began before
-// it was sent.
-func (o *overlay) served(account string, id *projection.Resolution, started time.Time) {
-	if p := o.blocks.Load(); p == nil || started.IsZero() {
+// served forgets the blocks that a served request disproves: those whose last evidence
+// came before it was sent.
+func (o *overlay) served(p *projection.Report, id *projection.Resolution) {
+	if p.StartedAt.IsZero() || cmp.Or(p.Operation, events.OpGenerate) != events.OpGenerate {
 		return
 	}
-	o.change(func(v volatiles) {
+	o.change(func(cells map[events.Cell]volatileBlock) {
 		for _, target := range [...]string{events.TargetAll, id.Group, id.ModelTarget} {
-			cell := events.Cell{Account: account, Target: target}
-			if b, ok := v[cell]; ok && started.After(b.since) {
-				delete(v, cell)
+			cell := events.Cell{Account: p.Account, Target: target}
+			if b, ok := cells[cell]; ok && p.StartedAt.After(b.since) {
+				delete(cells, cell)
 			}
 		}
 	})
 }
 
-func (o *overlay) change(f func(volatiles)) {
+func (o *overlay) change(f func(map[events.Cell]volatileBlock)) {
 	for {
 		old := o.blocks.Load()
-		next := volatiles{}
+		next := &volatiles{cells: map[events.Cell]volatileBlock{}}
 		if old != nil {
-			next = maps.Clone(*old)
+			next.cells = maps.Clone(old.cells)
 		}
-		f(next)
-		if len(next) == 0 {
-			if o.blocks.CompareAndSwap(old, nil) {
-				return
+		f(next.cells)
+		for _, b := range next.cells {
+			if b.until.After(next.last) {
+				next.last = b.until
 			}
-		} else if o.blocks.CompareAndSwap(old, &next) {
+		}
+		if len(next.cells) == 0 {
+			next = nil
+		}
+		if o.blocks.CompareAndSwap(old, next) {
 			return
 		}
 	}

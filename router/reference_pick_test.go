@@ -74,7 +74,7 @@ func names(list []*projection.Account) (ids []string) {
 func (r *reference) checkLease(f field, q *Request, got Lease) string {
 	want := Lease{
 		Account: got.Account, Provider: f.id.Provider, Model: q.Model, Target: f.id.Target,
-		Seq: r.engine.State().Head().Seq, Probe: got.Probe,
+		Seq: r.engine.State().Head().Seq, Probe: got.Probe, Degraded: r.engine.View().Degraded,
 	}
 	if r.observe {
 		for _, v := range f.verdicts {
@@ -93,7 +93,7 @@ func (r *reference) checkLease(f field, q *Request, got Lease) string {
 // out. Where an index is not exact, or none tells, probes beside usable accounts wait
 // until it is: they are in no hurry, and finding one takes a look at the whole pool.
 func (r *reference) probesFor(f field, q *Request, nobody bool) (accounts []string, must bool) {
-	if r.observe || q.Now.Before(r.nextFree(f, q.Now)) && r.wrong != "ignores spacing" {
+	if r.observe || r.engine.View().Degraded || q.Now.Before(r.nextFree(f, q.Now)) && r.wrong != "ignores spacing" {
 		return nil, false
 	}
 	accounts = r.dueFor(f, q, nobody)
@@ -250,7 +250,7 @@ func (r *reference) checkBlocked(f field, q *Request, got *BlockedError) string 
 		}
 		want.EarliestEnd, due = earliest(want.EarliestEnd, v.until), earliest(due, v.empty)
 	}
-	if !due.IsZero() {
+	if !due.IsZero() && !r.engine.View().Degraded {
 		if free := r.nextFree(f, q.Now); free.After(due) && q.Now.Before(free) {
 			due = free
 		}
@@ -297,7 +297,7 @@ func (r *reference) checkReasons(f field, got *BlockedError) string {
 		}
 		v := f.verdicts[i]
 		i++
-		want := Reason{Account: r.ids.Given(v.ID), Status: string(v.status), Until: v.until}
+		want := Reason{Account: r.ids.Given(v.ID), Status: string(v.status), Until: v.until, Volatile: v.volatile}
 		switch {
 		case v.excluded:
 			want = Reason{Account: want.Account, Status: "excluded"}

@@ -138,7 +138,11 @@ const happenings = `
 	all_cooling
 	pick at another instant
 	pick while the index is not exact
+	pick while degraded
 	clock went back
+	full disk
+	broken disk
+	volatile block
 	restart
 	lease dropped
 	lease released

@@ -28,10 +28,11 @@ type reference struct {
 	returned map[[2]string]projection.Mark // :: (provider, target) → the last probe that succeeded
 
 	// What a router remembers.
-	served map[turnRef]string   // :: turn → the account served last
-	wheels map[turnRef]*wheelAt // :: turn → where the wheel of a pool stands
-	points map[turnRef]uint64   // :: turn → where the wheel of candidates stands
-	probes map[[2]string][]*probeRef
+	volatile map[events.Cell]volatileRef
+	served   map[turnRef]string   // :: turn → the account served last
+	wheels   map[turnRef]*wheelAt // :: turn → where the wheel of a pool stands
+	points   map[turnRef]uint64   // :: turn → where the wheel of candidates stands
+	probes   map[[2]string][]*probeRef
 }
 
 // turnRef names a turn: a target, and a priority of it, among candidates or not.
@@ -40,6 +41,9 @@ type turnRef struct {
 	priority         int
 	named            bool
 }
+
+// volatileRef is a limit that could not be recorded.
+type volatileRef struct{ since, until time.Time }
 
 // probeRef is a probe that was let out.
 type probeRef struct {
@@ -58,7 +62,7 @@ func newReference(e *projection.Engine, ids *identity.Book) *reference {
 // forget is what a restart does to what is not in the log.
 func (r *reference) forget() {
 	r.served, r.wheels, r.points = map[turnRef]string{}, map[turnRef]*wheelAt{}, map[turnRef]uint64{}
-	r.probes = map[[2]string][]*probeRef{}
+	r.probes, r.volatile = map[[2]string][]*probeRef{}, map[events.Cell]volatileRef{}
 }
 
 // verdict is how one account stands towards a request.
@@ -68,13 +72,60 @@ type verdict struct {
 	status   projection.Status
 	targets  []string  // of the blocks that last longest
 	until    time.Time // zero: it does not come back by itself
+	// volatile: the block that lasts longest is of a limit that could not be recorded.
+	volatile bool
 	// empty and background are when it may be probed while nobody and while somebody
 	// can serve; zero: not at all.
 	empty, background time.Time
 }
 
-// judge is how an account stands at an instant.
+// judge is how an account stands at an instant, as far as this router knows (rule 5).
 func (r *reference) judge(a *projection.Account, id *projection.Resolution, now time.Time) verdict {
+	v := r.judgeState(a, id, now)
+	for cell, b := range r.volatile {
+		if cell.Account != r.ids.Stored(a.ID) || !r.covers(id, cell.Target) || !now.Before(b.until) {
+			continue
+		}
+		v.empty, v.background = time.Time{}, time.Time{}
+		switch longer := v.status == projection.StatusAvailable || !v.until.IsZero() && b.until.After(v.until); {
+		case longer:
+			v.status, v.until, v.targets, v.volatile = projection.StatusCooling, b.until, []string{cell.Target}, true
+		case v.volatile && b.until.Equal(v.until):
+			v.targets = append(v.targets, cell.Target)
+		}
+	}
+	return v
+}
+
+// limited notes a limit that could not be recorded; served what disproves some.
+func (r *reference) limited(cell events.Cell, b volatileRef) {
+	if old, ok := r.volatile[cell]; ok && old.until.After(b.until) {
+		b.until = old.until
+	}
+	r.volatile[cell] = b
+}
+
+// forgetVolatile forgets those limits once all are over by the clock: should it go back
+// after that, they are not remembered.
+func (r *reference) forgetVolatile() {
+	for _, b := range r.volatile {
+		if r.engine.Now().Before(b.until) {
+			return
+		}
+	}
+	clear(r.volatile)
+}
+
+func (r *reference) disproved(account string, id *projection.Resolution, started time.Time) {
+	for cell, b := range r.volatile {
+		if cell.Account == account && r.covers(id, cell.Target) && started.After(b.since) {
+			delete(r.volatile, cell)
+		}
+	}
+}
+
+// judgeState is how an account stands by the published state.
+func (r *reference) judgeState(a *projection.Account, id *projection.Resolution, now time.Time) verdict {
 	v := verdict{Account: a, status: projection.StatusAvailable}
 	if a.Spec.Disabled {
 		v.status, v.targets = projection.StatusDisabled, []string{events.TargetAll}
@@ -248,6 +299,7 @@ type field struct {
 
 // field judges the accounts that a request may get, and those it excludes itself.
 func (r *reference) field(q *Request) field {
+	r.forgetVolatile()
 	s := r.engine.State()
 	f := field{id: s.Groups().Resolve(q.Provider, q.Model)}
 	for _, a := range r.considered(s, f.id, q) {

@@ -44,8 +44,10 @@ func (r *Router) Report(ctx context.Context, l Lease, o signal.Observation) (Out
 		o.ObservedAt = r.engine.Now()
 	}
 	report := r.read(l, o)
+	if report.Signal.Class == events.ClassOK && !r.overlay.empty() {
+		r.overlay.served(report, r.resolve(report))
+	}
 	if report.Signal.Class == events.ClassOK && !r.matters(report) {
-		r.overlay.served(report.Account, r.resolve(report), report.StartedAt)
 		if out, err := r.judge(report, r.engine.Now()); err != nil || !out.Repeated {
 			return out, err
 		}
@@ -92,8 +94,6 @@ func (r *Router) unrecorded(p *projection.Report, err error) (Outcome, error) {
 		}
 		r.overlay.block(events.Cell{Account: p.Account, Target: out.Target}, b)
 		out.Until, out.Volatile = b.until, true
-	case events.EffectRecovered:
-		r.overlay.served(p.Account, r.resolve(p), p.StartedAt)
 	}
 	return out, err
 }

@@ -109,7 +109,7 @@ func (r *Router) pick(v *projection.View, q Request) (Lease, error) {
 		s.strategy = q.Strategy
 	}
 	if !r.overlay.empty() {
-		s.volatile = r.overlay.load(q.Now)
+		s.volatile = r.overlay.load(r.engine.Now())
 	}
 	s.locate()
 	account := s.choose()
@@ -129,10 +129,12 @@ func (r *Router) pick(v *projection.View, q Request) (Lease, error) {
 // wouldBlock returns the status that an engine which does more than observe would
 // have blocked the account by.
 func (s *selection) wouldBlock(account string) projection.Status {
-	if a := s.view.State.Account(account); a != nil {
-		if st := s.view.State.Standing(a, s.id, s.q.Now); st.Status != projection.StatusAvailable {
-			return st.Status
-		}
+	a := s.view.State.Account(account)
+	if a == nil {
+		a = &projection.Account{ID: account} // a candidate not known
+	}
+	if st := s.standing(a); st.Status != projection.StatusAvailable {
+		return st.Status
 	}
 	return ""
 }

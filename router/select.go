@@ -16,7 +16,7 @@ type selection struct {
 	ids      *identity.Book
 	memory   *memory
 	turns    *turns
-	volatile volatiles
+	volatile *volatiles
 	pool     *projection.Pool // nil: the provider has no configured account
 	// lane is how the pool's accounts stand; nil: they are judged one by one.
 	lane     *projection.Lane
@@ -161,8 +161,17 @@ func (s *selection) ruledOut(a *projection.Account) bool {
 	if s.excluded(a) {
 		return true
 	}
-	_, blocked := s.volatile.blocks(a.ID, s.id, s.q.Now)
-	return blocked
+	_, on := s.volatileBlock(a)
+	return on != "" && !s.view.ObserveOnly
+}
+
+// volatileBlock returns what the overlay blocks an account by, and where. That of a
+// candidate not known stands under the id that it would be stored by.
+func (s *selection) volatileBlock(a *projection.Account) (b volatileBlock, on string) {
+	if s.volatile == nil {
+		return volatileBlock{}, ""
+	}
+	return s.volatile.blocks(s.ids.Stored(a.ID), s.id, s.q.Now)
 }
 
 // serves reports whether the account's state lets it serve the request.

@@ -30,13 +30,26 @@ type walk struct {
 	t         testing.TB
 	ctx       context.Context
 	ids       *identity.Book
-	log       *eventstest.Log
+	log       *faulty
 	jumped    atomic.Int64 // nanoseconds that the clock is ahead of the bubble's
 	engine    *projection.Engine
 	router    *Router
 	reference *reference
 	leases    []Lease
 	counts    map[string]int // :: what happened → how often
+}
+
+// faulty is a log on a disk that may break, or be full.
+type faulty struct {
+	*eventstest.Log
+	fault error
+}
+
+func (l *faulty) Append(ctx context.Context, recs []events.Record) error {
+	if l.fault != nil {
+		return l.fault
+	}
+	return l.Log.Append(ctx, recs)
 }
 
 // family is one provider of a history: its name, its models, and how many accounts it
@@ -61,7 +74,7 @@ func families() []family {
 }
 
 func newWalk(t testing.TB, seed uint64) *walk {
-	w := &walk{Rand: rand.New(rand.NewPCG(seed, 4)), t: t, ctx: context.Background(), log: eventstest.New(), counts: map[string]int{}}
+	w := &walk{Rand: rand.New(rand.NewPCG(seed, 4)), t: t, ctx: context.Background(), log: &faulty{Log: eventstest.New()}, counts: map[string]int{}}
 	w.ids = plainBook(t)
 	w.jumped.Store(int64(time.Until(noon())))
 	w.open(false)
@@ -151,11 +164,11 @@ func (w *walk) do(do projection.Intent) {
 	w.checked(err)
 }
 
-// checked notes a refusal; any other error is one of the test.
+// checked notes a refusal; any other error is one of the disk's, or of the test.
 func (w *walk) checked(err error) {
 	if refused, ok := errors.AsType[*projection.Error](err); ok {
 		w.counts["refused: "+string(refused.Code)]++
-	} else if err != nil {
+	} else if err != nil && w.log.fault == nil {
 		w.t.Fatal(err)
 	}
 	w.listen()
@@ -197,6 +210,9 @@ func (w *walk) pick() string {
 		asked.Now = q.Now
 	default:
 		q.Now = w.now() // the router finds out itself
+	}
+	if view.Degraded {
+		w.counts["pick while degraded"]++
 	}
 	if !view.Index.Exact(q.Now) {
 		w.counts["pick while the index is not exact"]++
@@ -280,6 +296,10 @@ func (w *walk) answer() {
 	l := w.leases[i]
 	w.leases = slices.Delete(w.leases, i, i+1)
 	o := signal.Observation{Status: 200, StartedAt: w.now()}
+	if w.log.fault != nil && w.IntN(2) == 0 {
+		w.report(l, spent())
+		return
+	}
 	switch w.IntN(12) {
 	case 0:
 		w.counts["lease dropped"]++
@@ -300,8 +320,27 @@ func (w *walk) answer() {
 	if l.Probe == 0 && w.IntN(4) == 0 {
 		l.Seq = 0 // dated by its start alone
 	}
-	_, err := w.router.Report(w.ctx, l, o)
+	w.report(l, o)
+}
+
+// report tells the router what came of a lease. What cannot be recorded is known to it
+// alone.
+func (w *walk) report(l Lease, o signal.Observation) {
+	cell := events.Cell{Account: w.ids.Stored(l.Account)}
+	if o.Status == 200 {
+		w.reference.disproved(cell.Account, w.engine.State().Groups().Resolve(l.Provider, l.Model), o.StartedAt)
+	}
+	out, err := w.router.Report(w.ctx, l, o)
 	w.checked(err)
+	if !out.Volatile {
+		return
+	}
+	if left := out.Until.Sub(w.now()); err == nil || left <= 0 || left > 5*time.Minute || o.Status == 200 {
+		w.t.Fatalf("a volatile block of %s, error %v", left, err)
+	}
+	cell.Target = out.Target
+	w.reference.limited(cell, volatileRef{since: w.now(), until: out.Until})
+	w.counts["volatile block"]++
 }
 
 // block reports a limit of an account, or of many.
@@ -401,14 +440,31 @@ func (w *walk) sleep(d time.Duration) {
 
 // redefine changes the definitions, or starts anew.
 func (w *walk) redefine() {
-	switch w.IntN(5) {
-	case 0, 1:
+	switch n := w.IntN(12); {
+	case w.log.fault != nil && n < 8: // what is broken is made whole
+		w.log.fault = nil
+		if w.engine.Err() != nil {
+			w.restart()
+		}
+	case n < 4:
 		w.do(&projection.DefineGroups{Config: choice(w, groupSets()...)})
-	case 2, 3:
+	case n < 8:
 		w.do(&projection.DefinePolicy{Config: choice(w, policies()...)})
+	case n < 10:
+		w.log.fault = nil
+		w.restart()
+	case n == 10:
+		w.log.fault = fmt.Errorf("no space left on device: %w", events.ErrFull)
+		w.counts["full disk"]++
 	default:
-		w.engine.Close()
-		w.open(w.IntN(5) == 0)
-		w.counts["restart"]++
+		w.log.fault = errors.New("input/output error")
+		w.counts["broken disk"]++
 	}
+}
+
+// restart starts anew from the log.
+func (w *walk) restart() {
+	w.engine.Close()
+	w.open(w.IntN(5) == 0)
+	w.counts["restart"]++
 }
