@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 10, "rounds of TestRule5KillKeepsWhatWasAcknowledged")
+	kills = flag.Int("kills", 10, "rounds of the tests that kill a process")
 	seed  = flag.Uint64("seed", 0, "seed of the rounds; 0: from the clock")
 )
 
@@ -105,4 +106,40 @@ func TestKillFindsEarlyAcknowledgements(t *testing.T) {
 		}
 	}
 	t.Error("50 kills never lost a record that was acknowledged too early: the harness sees nothing")
+}
+
+// TestRule33KillDuringCheckpoints kills a process that does nothing but append and write
+// checkpoints. Each start folds the same from a checkpoint as from all records.
+func TestRule33KillDuringCheckpoints(t *testing.T) {
+	k := newKiller(t)
+	restored, half := 0, 0
+	for range *kills {
+		acked := k.round("checkpoint")
+		torn, err := filepath.Glob(filepath.Join(k.dir, dirCheckpoints, "*"+suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		half += len(torn)
+		got := new(fold)
+		l, err := Open(k.dir, got.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, head := foldAll(t, l, l.head.Load().Seq)
+		if got.n != want.n || got.sum != want.sum || head.Seq < acked.Seq {
+			t.Errorf("folded %d records to %s, want %d and %s, and at least %d", got.n, got.sum, want.n, want.sum, acked.Seq)
+		}
+		sameHistory(t, l)
+		if _, err := l.Verify(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		if len(got.read) < got.n {
+			restored++
+		}
+		l.Close()
+	}
+	t.Logf("%d of %d starts used a checkpoint; %d kills left half of one", restored, *kills, half)
+	if restored == 0 {
+		t.Error("no start used a checkpoint")
+	}
 }

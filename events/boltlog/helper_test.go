@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 
 // help is what a helper process does. Its standard input ends when it should.
 func help(mode, dir string) error {
-	l, err := Open(dir, nil)
+	f := new(fold)
+	l, err := Open(dir, f.options())
 	if err != nil {
 		return err
 	}
@@ -46,6 +47,8 @@ func help(mode, dir string) error {
 		err = appendForEver(l, false)
 	case "boast": // the negative control: it acknowledges what is not stored yet
 		err = appendForEver(l, true)
+	case "checkpoint":
+		err = checkpointForEver(l, f)
 	case "full":
 		err = fillUp(l)
 	}
@@ -69,6 +72,35 @@ func appendForEver(l *Log, early bool) error {
 		}
 		if !early {
 			fmt.Println(uint64(last.Seq), last.Hash)
+		}
+	}
+}
+
+// checkpointForEver appends batches, and writes checkpoints of the fold meanwhile.
+func checkpointForEver(l *Log, f *fold) error {
+	written := make(chan error, 1)
+	written <- nil
+	for {
+		recs, err := sealBatch(l)
+		if err != nil {
+			return err
+		}
+		if err := l.Append(context.Background(), recs); err != nil {
+			return err
+		}
+		last := recs[len(recs)-1]
+		fmt.Println(uint64(last.Seq), last.Hash)
+		for _, r := range recs {
+			f.replay(r) // which never fails
+		}
+		select {
+		case err := <-written:
+			if err != nil {
+				return err
+			}
+			head, payload := *l.head.Load(), f.payload()
+			go func() { written <- l.WriteCheckpoint(context.Background(), head, payload) }()
+		default: // one is being written
 		}
 	}
 }
