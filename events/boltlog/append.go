@@ -124,7 +124,7 @@ func (l *Log) reopen(head events.Head) error {
 	if last == base.Seq {
 		return nil
 	}
-	rows, err := l.fetch(nil, []events.Seq{last})
+	rows, err := l.fetch([]events.Seq{last})
 	if err != nil {
 		return err
 	}

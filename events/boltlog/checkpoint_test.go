@@ -451,7 +451,8 @@ func TestFlippedBitsBehindACheckpoint(t *testing.T) {
 				t.Fatalf("with bit %d flipped record %d comes after %d", bit, r.Seq, at-1)
 			}
 		}
-		if _, err := l.Verify(t.Context(), nil); (err == nil) != (at == 400) {
+		// Verify may find more: it looks every record up.
+		if _, err := l.Verify(t.Context(), nil); err == nil && at < 400 {
 			t.Errorf("with bit %d flipped %d records are read and Verify says %v", bit, at, err)
 		}
 		l.Close()

@@ -110,7 +110,7 @@ func (c *Copy) write(ctx context.Context, l *Log, step func(done uint64)) error 
 	}
 	err = db.Update(func(tx *bbolt.Tx) error { return writeMeta(tx, l.base) })
 	if err == nil {
-		_, err = l.scan(ctx, l.base, c.head.Seq, func(recs []events.Record) error {
+		_, err = l.scan(ctx, span{from: l.base, last: c.head.Seq}, func(recs []events.Record) error {
 			batch = append(batch, recs...)
 			step(uint64(recs[len(recs)-1].Seq - l.base.Seq))
 			if len(batch) < copyBatch {
@@ -185,5 +185,5 @@ func verifyFile(ctx context.Context, root *os.Root, name string, progress func(d
 	if err != nil {
 		return head, l.damaged(err)
 	}
-	return l.scan(ctx, l.base, last, counted(l.base.Seq, last, progress))
+	return l.scan(ctx, span{from: l.base, last: last}, counted(l.base.Seq, last, progress))
 }

@@ -58,7 +58,7 @@ func (l *Log) headAt(s events.Seq) (events.Head, error) {
 	if s == l.base.Seq {
 		return l.base, nil
 	}
-	rows, err := l.fetch(nil, []events.Seq{s})
+	rows, err := l.fetch([]events.Seq{s})
 	if err != nil {
 		return events.Head{}, err
 	}

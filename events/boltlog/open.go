@@ -130,7 +130,7 @@ func (l *Log) load(last events.Seq) (from, head events.Head, err error) {
 	if err != nil {
 		return from, head, l.damaged(err)
 	}
-	head, err = l.scan(context.Background(), from, last, func(recs []events.Record) error {
+	head, err = l.scan(context.Background(), span{from: from, last: last}, func(recs []events.Record) error {
 		l.index.add(recs)
 		return l.replay(recs)
 	})

@@ -144,22 +144,25 @@ func (l *Log) next(ctx context.Context, q events.Query, seqs []events.Seq) ([]ro
 	if len(seqs) == 0 {
 		return nil, nil
 	}
-	return l.fetch(nil, seqs)
+	return l.fetch(seqs)
 }
 
-// fetch appends the rows of the seqs to dst, copied out of the file in one
+// fetch returns the rows of the seqs as copyOut does.
+func (l *Log) fetch(seqs []events.Seq) ([]row, error) { return l.copyOut(new(fetcher), seqs) }
+
+// copyOut appends the rows of the seqs to those of f, copied out of the file in one
 // transaction: all of them, or the first about pageBytes. After an error the rows
 // before the bad one are there, too.
-func (l *Log) fetch(dst []row, seqs []events.Seq) ([]row, error) {
+func (l *Log) copyOut(f *fetcher, seqs []events.Seq) ([]row, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	switch {
 	case l.closed.Load():
-		return dst, events.ErrClosed
+		return f.rows, events.ErrClosed
 	case l.bolt == nil:
-		return dst, errors.New("the log file could not be opened anew after a failed commit")
+		return f.rows, errors.New("the log file could not be opened anew after a failed commit")
 	}
-	f := fetcher{base: l.base, rows: slices.Grow(dst, len(seqs))}
+	f.base, f.rows = l.base, slices.Grow(f.rows, len(seqs))
 	err := guard(func() error {
 		return l.bolt.db.View(func(tx *bbolt.Tx) error {
 			f.cursor = tx.Bucket([]byte(bucketRecords)).Cursor()
@@ -182,6 +185,7 @@ type fetcher struct {
 	base   events.Head
 	cursor *bbolt.Cursor
 	at     events.Head // the row the cursor stands on; Seq 0: on none
+	seek   bool        // look each row up, too
 	rows   []row
 	size   int
 	free   []byte // the rest of the current piece of arena
@@ -196,6 +200,9 @@ func (f *fetcher) copy(s events.Seq) error {
 		k, v = f.cursor.Seek(seqKey(s))
 	case f.at.Seq == s-1:
 		k, v = f.cursor.Next()
+		if _, _, err := split(k, v, s); err == nil && f.seek {
+			k, v = f.cursor.Seek(seqKey(s))
+		}
 	default:
 		k, v = f.cursor.Seek(seqKey(s - 1))
 		hash, _, err := split(k, v, s-1)

@@ -213,7 +213,7 @@ func (l *Log) completeIndex(ctx context.Context, to events.Head) {
 	if from.Seq < to.Seq {
 		err = l.warm(ctx, uint64(to.Seq-from.Seq))
 		if err == nil {
-			_, err = l.scan(ctx, from, to.Seq, func(recs []events.Record) error { older.add(recs); return nil })
+			_, err = l.scan(ctx, span{from: from, last: to.Seq}, func(recs []events.Record) error { older.add(recs); return nil })
 		}
 		if err != nil {
 			l.indexFailed(ctx, err)

@@ -22,21 +22,28 @@ type chunk struct {
 // stored.
 type scanner struct {
 	log     *Log
-	after   events.Seq
-	last    events.Seq
+	span    span
 	ctx     context.Context // of one scan
 	work    chan *chunk
 	ordered chan *chunk // the same chunks, in the order of their records
 	free    chan *chunk // chunks to use again
 }
 
-// scan checks the records after from, which is a head of the log, up to last, in
-// order, and hands them to each, which must not keep the slice. It returns the head it
-// came to.
-func (l *Log) scan(ctx context.Context, from events.Head, last events.Seq, each func([]events.Record) error) (events.Head, error) {
+// span is what a scan reads.
+type span struct {
+	from events.Head // of the log: the records after it
+	last events.Seq
+	// seek looks every record up, besides going on from the one before: so it also
+	// finds what leads only look-ups astray.
+	seek bool
+}
+
+// scan checks the records of a span in order, and hands them to each, which must not
+// keep the slice. It returns the head it came to.
+func (l *Log) scan(ctx context.Context, read span, each func([]events.Record) error) (events.Head, error) {
 	ctx, stop := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
-	s := &scanner{log: l, after: from.Seq, last: last, ctx: ctx, work: make(chan *chunk), ordered: make(chan *chunk, 2*workers)}
+	s := &scanner{log: l, span: read, ctx: ctx, work: make(chan *chunk), ordered: make(chan *chunk, 2*workers)}
 	s.free = make(chan *chunk, cap(s.ordered)+workers+2)
 	for range cap(s.free) {
 		s.free <- &chunk{decoded: make(chan struct{}, 1)}
@@ -49,7 +56,7 @@ func (l *Log) scan(ctx context.Context, from events.Head, last events.Seq, each 
 		wg.Go(s.decode)
 	}
 
-	head := from
+	head := read.from
 	for c := range s.ordered {
 		select {
 		case <-c.decoded:
@@ -70,14 +77,15 @@ func (s *scanner) read() {
 	defer close(s.ordered)
 	defer close(s.work)
 	seqs := make([]events.Seq, 0, pageRows)
-	for at := s.after; at < s.last; {
+	for at := s.span.from.Seq; at < s.span.last; {
 		var c *chunk
 		select {
 		case c = <-s.free:
 		case <-s.ctx.Done():
 			return
 		}
-		c.rows, c.err = s.log.fetch(c.rows[:0], seqRange{first: at + 1, last: s.last}.page(seqs[:0]))
+		page := seqRange{first: at + 1, last: s.span.last}.page(seqs[:0])
+		c.rows, c.err = s.log.copyOut(&fetcher{rows: c.rows[:0], seek: s.span.seek}, page)
 		if c.err == nil {
 			at = c.rows[len(c.rows)-1].seq()
 		}

@@ -49,7 +49,7 @@ func (l *Log) indexAnew(ctx context.Context, progress func(done, total events.Se
 	}
 	fresh := newIndex()
 	count := counted(l.base.Seq, head.Seq, progress)
-	head, err := l.scan(ctx, l.base, head.Seq, func(recs []events.Record) error {
+	head, err := l.scan(ctx, span{from: l.base, last: head.Seq, seek: true}, func(recs []events.Record) error {
 		fresh.add(recs)
 		return count(recs)
 	})
