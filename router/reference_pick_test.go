@@ -202,16 +202,16 @@ type wheelAt struct {
 func (r *reference) checkWheel(f field, q *Request, t turnOf) string {
 	turn := turnRef{f.id.Provider, f.id.Target, t.usable[0].Spec.Priority, false}
 	var all []*projection.Account
-	roster := ""
+	var roster strings.Builder
 	for _, v := range f.verdicts {
-		roster += fmt.Sprint(v.ID, v.Spec.Priority, v.Spec.Weight, ";")
+		roster.WriteString(fmt.Sprint(v.ID, v.Spec.Priority, v.Spec.Weight, ";"))
 		if v.Spec.Priority == turn.priority {
 			all = append(all, v.Account)
 		}
 	}
 	wheel := r.wheels[turn]
-	if wheel == nil || wheel.roster != roster {
-		wheel = &wheelAt{roster, slotsOf(all)}
+	if wheel == nil || wheel.roster != roster.String() {
+		wheel = &wheelAt{roster.String(), slotsOf(all)}
 	}
 	usable := slotsOf(t.usable)
 	var now []slotRef
@@ -224,7 +224,7 @@ func (r *reference) checkWheel(f field, q *Request, t turnOf) string {
 		return fmt.Sprintf("weighted served %s, want the next after one of %d slots, of %v", t.got, len(wheel.slots), names(t.usable))
 	}
 	if !q.DryRun {
-		r.wheels[turn] = &wheelAt{roster, now}
+		r.wheels[turn] = &wheelAt{roster.String(), now}
 	}
 	return ""
 }
