@@ -28,7 +28,11 @@ func (l *Log) Append(ctx context.Context, recs []events.Record) error {
 	if err := events.CheckAppend(head, recs); err != nil {
 		return err
 	}
-	if err := l.commit(recs); err != nil {
+	err := l.commit(recs)
+	if err == nil {
+		err = l.named()
+	}
+	if err != nil {
 		return l.failed(head, recs, err)
 	}
 	l.index.add(recs)
@@ -65,6 +69,16 @@ func (l *Log) commit(recs []events.Record) error {
 			return put(tx.Bucket([]byte(bucketRecords)), recs, size)
 		})
 	})
+}
+
+// named returns an error unless the file that was committed to is the one that the next
+// process will open: another one may have been moved over it. write is held.
+func (l *Log) named() error {
+	same, err := isNamed(l.root, l.name, l.bolt.file)
+	if err == nil && !same {
+		err = fmt.Errorf("%s was replaced by another file while it was open", l.path())
+	}
+	return err
 }
 
 // put stores recs, whose values take size bytes.

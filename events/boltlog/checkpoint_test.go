@@ -506,3 +506,54 @@ func TestCloseWhileTheIndexFills(t *testing.T) {
 	sameHistory(t, l)
 	l.Close()
 }
+
+// readable returns the seqs of the records that can be looked up, up to last.
+func readable(l *Log, last events.Seq) (seqs []events.Seq) {
+	for s := events.Seq(1); s <= last; s++ {
+		if _, err := l.headAt(s); err == nil {
+			seqs = append(seqs, s)
+		}
+	}
+	return seqs
+}
+
+// TestAppendsBehindACheckpointWriteOverNothing flips bits where the structure of the
+// file is and appends: a record that could be read before can be read afterwards.
+func TestAppendsBehindACheckpointWriteOverNothing(t *testing.T) {
+	source, _ := newCheckpointed(t, 400, 390)
+	whole := usedPart(t, source)
+	noted := readFile(t, filepath.Join(source, nameHead))
+	whereabouts := newKiller(t).rand
+	appended := 0
+	for range max(1, *flips/5) {
+		page := whereabouts.IntN(len(whole) / os.Getpagesize())
+		bit := 8*os.Getpagesize()*page + whereabouts.IntN(8*256)
+		b := bytes.Clone(whole)
+		b[bit/8] ^= 1 << (bit % 8)
+		write(t, filepath.Join(source, nameLog), string(b))
+		write(t, filepath.Join(source, nameHead), string(noted))
+		l, err := Open(source, new(fold).options())
+		if err != nil {
+			continue
+		}
+		before := readable(l, 400)
+		recs, err := events.Seal(*l.head.Load(), time.Now(), lifts(30))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(t.Context(), recs); err == nil {
+			appended++
+			after := readable(l, 400)
+			for _, s := range before {
+				if _, ok := slices.BinarySearch(after, s); !ok {
+					t.Errorf("with bit %d flipped record %d was lost by an append", bit, s)
+				}
+			}
+		}
+		l.Close()
+	}
+	t.Logf("%d appends", appended)
+	if appended == 0 {
+		t.Error("nothing was appended")
+	}
+}

@@ -1,6 +1,8 @@
 package boltlog
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,16 +11,18 @@ import (
 )
 
 // The check of a file whose records were checked before, up to a checkpoint, reads
-// what bbolt follows and not what it finds: one page in about 1 500 at 400 bytes a
-// record. What it leaves out is the leaf pages but for the last of each tree, and what
-// a damaged one can do is bounded otherwise:
+// what bbolt follows and what it rewrites, not what it finds: one page in about 1 500 at
+// 400 bytes a record. What it leaves out is the leaf pages but for those below the last
+// branch page, and what a damaged one can do is bounded otherwise:
 //
 //   - bbolt itself refuses a page that does not carry its own id and one known flag, by
 //     a panic that guard turns into an error; positions in it that lead outside of the
 //     file fault, with the same result;
 //   - its records are checked against the chain whenever they are read;
-//   - it is never written over or freed, since records are only appended, to the last
-//     leaf.
+//   - it is never written over or freed, and its branch page is never rewritten: records
+//     are only appended, to the last leaf. That is also why a branch page before the
+//     last may have a damaged key: it leads look-ups astray, which ends in an error, and
+//     [Log.Verify] finds it.
 
 // readAtOnce is how many pages are asked for at the same time: where they are not
 // cached a disk serves many as fast as one.
@@ -90,34 +94,85 @@ func (t *pageTable) levels(root uint64) error {
 		return err
 	}
 	level := []branch{{page: root, first: t.first[root]}}
+	read := 1 // how many of the level, at its end, appends rewrite or compare with
 	for range depth {
+		read = len(t.children[level[len(level)-1].page])
 		if level, err = t.below(level); err != nil {
 			return err
 		}
 	}
-	for _, b := range level {
-		switch {
-		case b.page != last:
-			err = t.take(b.page)
-		case b.first != t.first[last]:
-			err = fmt.Errorf("has damaged pages: page %d begins with another key than its branch page says", last)
-		default:
-			err = t.own(last, leafPage)
-		}
-		if err != nil {
+	if level[len(level)-1].page != last {
+		return fmt.Errorf("has damaged pages: page %d is in two places or in none", last)
+	}
+	for _, b := range level[:len(level)-read] {
+		if err := t.take(b.page); err != nil {
 			return err
+		}
+	}
+	if err := t.leaves(level[len(level)-read:]); err != nil {
+		return err
+	}
+	return t.lastLeaf(last)
+}
+
+// lastLeaf checks the elements of the leaf that the next append rewrites: all of them
+// lie in it, their keys ascend, and those of records without gaps.
+func (t *pageTable) lastLeaf(id uint64) error {
+	page, err := t.read(id)
+	if err != nil {
+		return err
+	}
+	order := binary.NativeEndian
+	var before []byte
+	for i := range int(order.Uint16(page[10:])) {
+		at := uint64(pageHeaderSize + i*elementSize)
+		if at+elementSize > uint64(len(page)) {
+			return fmt.Errorf("has damaged pages: page %d counts too many elements", id)
+		}
+		position, key, value := order.Uint32(page[at+4:]), order.Uint32(page[at+8:]), order.Uint32(page[at+12:])
+		from := at + uint64(position)
+		if from+uint64(key)+uint64(value) > uint64(len(page)) {
+			return fmt.Errorf("has damaged pages: element %d of page %d is outside of it", i, id)
+		}
+		k := page[from : from+uint64(key)]
+		records := t.first[id] != 0 // the keys have 8 bytes
+		if i > 0 && (!records && bytes.Compare(before, k) >= 0 ||
+			records && (len(k) != 8 || binary.BigEndian.Uint64(k) != t.first[id]+uint64(i))) {
+			return fmt.Errorf("has damaged pages: the keys of page %d do not ascend", id)
+		}
+		before = k
+	}
+	return nil
+}
+
+// leaves takes the leaves of one branch page and compares their first keys with those
+// that it has.
+func (t *pageTable) leaves(level []branch) error {
+	if err := t.load(pagesOf(level)); err != nil {
+		return err
+	}
+	for _, b := range level {
+		if err := t.own(b.page, leafPage); err != nil {
+			return err
+		}
+		if b.first != t.first[b.page] {
+			return fmt.Errorf("has damaged pages: page %d begins with another key than its branch page says", b.page)
 		}
 	}
 	return nil
 }
 
-// below takes the branch pages of a level and returns the level below.
-func (t *pageTable) below(level []branch) (next []branch, err error) {
+func pagesOf(level []branch) []uint64 {
 	ids := make([]uint64, len(level))
 	for i, b := range level {
 		ids[i] = b.page
 	}
-	if err := t.load(ids); err != nil {
+	return ids
+}
+
+// below takes the branch pages of a level and returns the level below.
+func (t *pageTable) below(level []branch) (next []branch, err error) {
+	if err := t.load(pagesOf(level)); err != nil {
 		return nil, err
 	}
 	for _, b := range level {
