@@ -45,9 +45,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 			return err
 		}
 		for _, r := range results {
-			for _, row := range p.rows(r) {
-				fmt.Fprintln(w, row)
-			}
+			fmt.Fprintln(w, p.row(r))
 		}
 		// Each promise is a table of its own width, so that it can be read while the
 		// next is measured.

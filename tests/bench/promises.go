@@ -118,34 +118,31 @@ func parse(r io.Reader) []result {
 	return list
 }
 
-// rows are the lines of the table for a result: one for each goal it has, or one
-// without a goal.
-func (p promise) rows(r result) []string {
-	var rows []string
+// row is the line of the table for a result, with the goals that it has.
+func (p promise) row(r result) string {
+	var goals, missed []string
 	for _, g := range p.goals {
 		if g.in != nil && !g.in.MatchString(r.name) {
 			continue
 		}
+		goals = append(goals, g.String())
 		value, ok := r.metrics[g.metric]
-		if !ok {
-			rows = append(rows, p.line(r, g.String(), "no such metric"))
-			continue
+		switch {
+		case !ok:
+			missed = append(missed, "no "+g.metric)
+		case g.atLeast && value < g.limit || !g.atLeast && value > g.limit:
+			missed = append(missed, fmt.Sprintf("no: %s %s", short(value), g.metric))
 		}
-		met := "yes"
-		if g.atLeast && value < g.limit || !g.atLeast && value > g.limit {
-			met = fmt.Sprintf("no: %s", short(value))
-		}
-		rows = append(rows, p.line(r, g.String(), met))
 	}
-	if rows == nil {
-		rows = append(rows, p.line(r, "-", "-"))
+	met := "yes"
+	switch {
+	case missed != nil:
+		met = strings.Join(missed, ", ")
+	case goals == nil:
+		goals, met = []string{"-"}, "-"
 	}
-	return rows
-}
-
-func (p promise) line(r result, goal, met string) string {
 	return strings.Join([]string{
-		r.name, p.show(r, p.figure) + " " + p.figure, p.show(r, p.floor), p.show(r, p.ratio), goal, met,
+		r.name, p.show(r, p.figure) + " " + p.figure, p.show(r, p.floor), p.show(r, p.ratio), strings.Join(goals, ", "), met,
 	}, "\t")
 }
 
