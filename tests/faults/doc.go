@@ -15,10 +15,10 @@
 //
 // The suites take minutes, need Linux and root, and mount file systems, in a mount
 // namespace of their own. They run if ABEYANCE_FAULTS is 1, as in .ci/run, at the
-// lengths that the flags -kills and -cuts give by default. The long
+// lengths that the flags -kills, -cuts, -fills and -errors have by default. The long
 // form is
 //
-//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs
+//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 200 -errors 200
 //
 // A run is repeated with -seed. Moments are chosen from the seed; what the process
 // does by then is up to the machine.

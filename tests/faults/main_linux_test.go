@@ -17,6 +17,8 @@ var (
 	kills  = flag.Int("kills", 500, "processes to kill")
 	cuts   = flag.Int("cuts", 100, "power cuts per file system")
 	fsList = flag.String("fs", "ext4", "file systems to cut the power of, of ext4 and xfs")
+	fills  = flag.Int("fills", 20, "times to fill a disk and make room, per file system")
+	errs   = flag.Int("errors", 12, "times to make a disk fail at a sync")
 	seed   = flag.Uint64("seed", 0, "seed of the moments; 0: from the clock")
 )
 
