@@ -110,7 +110,7 @@ func TestRule29And30And31Reference(t *testing.T) {
 	if difference != "" {
 		t.Fatal(difference)
 	}
-	for _, what := range strings.Split(happenings, "\n") {
+	for what := range strings.SplitSeq(happenings, "\n") {
 		if what = strings.TrimSpace(what); what != "" && counts[what] == 0 && budget() >= 12_000 {
 			t.Errorf("it never came to: %s", what)
 		}
