@@ -108,8 +108,7 @@ func (u *underTest) openLog(mode, dir string, o *projection.Options) (err error)
 		u.log = newBoast(f.log)
 		return nil
 	}
-	u.checkpoints = f.log
-	o.Checkpoints = checkpointsOf(f.log)
+	u.checkpoints, o.Checkpoints = f.log, f.log
 	return nil
 }
 

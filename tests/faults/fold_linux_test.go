@@ -41,9 +41,3 @@ func digest(s *projection.State) ([sha256.Size]byte, error) {
 	dump, err := s.Dump()
 	return sha256.Sum256(dump), err
 }
-
-// checkpointsOf returns what an engine keeps checkpoints in.
-func checkpointsOf(l *boltlog.Log) projection.Checkpoints {
-	c, _ := any(l).(projection.Checkpoints)
-	return c
-}

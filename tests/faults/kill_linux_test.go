@@ -84,7 +84,7 @@ func (k *killer) killCheckpointing() {
 	p := k.start()
 	p.serving()
 	<-p.writing
-	pause(upTo(k.rand, 4*time.Millisecond))
+	pause(upTo(k.rand, 2*time.Millisecond))
 	p.killed()
 	if p.inCheckpoint {
 		k.checkpointing++

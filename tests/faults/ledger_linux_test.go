@@ -183,7 +183,7 @@ const statesCompared = 2
 // is the fold of the whole log, and that the states published before were folds of what
 // is in the log now.
 func (l *ledger) compareStates(ctx context.Context, log *folded, whole *projection.State, f *findings) error {
-	e, err := projection.Open(ctx, log.log, &projection.Options{State: log.state, Checkpoints: checkpointsOf(log.log)})
+	e, err := projection.Open(ctx, log.log, &projection.Options{State: log.state, Checkpoints: log.log})
 	if err != nil {
 		return err
 	}

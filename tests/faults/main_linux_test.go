@@ -27,7 +27,7 @@ const (
 	envFaults = "ABEYANCE_FAULTS" // "1": run the suites
 	envCI     = "ABEYANCE_CI"     // "1": a suite that cannot run is an error
 	envChild  = "ABEYANCE_FAULTS_CHILD"
-	envInside = "ABEYANCE_FAULTS_INSIDE" // "1": in the mount namespace
+	envInside = "ABEYANCE_FAULTS_INSIDE" // a directory for this run: in the mount namespace
 )
 
 // TestMain is also the process under test, and moves the tests into a mount namespace
@@ -50,8 +50,14 @@ func inside() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	dir, err := os.MkdirTemp("", "abeyance-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
 	cmd := exec.Command(exe, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), envInside+"=1")
+	cmd.Env = append(os.Environ(), envInside+"="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
