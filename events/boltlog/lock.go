@@ -30,7 +30,7 @@ func acquire(root *os.Root, shared bool) (*lock, error) {
 		return &lock{shared: true}, nil // no writer was ever here: a restored copy
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the lock file: %w", err)
+		return nil, fmt.Errorf("opening the lock file of %s: %w", root.Name(), err)
 	}
 	l := &lock{file: f, shared: shared}
 	if err := l.take(root); err != nil {
@@ -93,6 +93,9 @@ func (l *lock) release() error {
 	if !l.shared {
 		err = l.write("")
 	}
+	// Closing alone would not do: a process that was forked a moment ago has the file
+	// open, too, until it runs its own program.
+	unlock(l.file)
 	return errors.Join(err, l.file.Close())
 }
 
