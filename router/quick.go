@@ -1,10 +1,13 @@
 package router
 
-import "github.com/abeyance/abeyance/projection"
+import (
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
 
 // plain reports whether the request leaves the choice to the strategy alone.
 func (q *Request) plain() bool {
-	return len(q.Candidates) == 0 && len(q.Exclude) == 0 && !q.DryRun
+	return len(q.Candidates) == 0 && len(q.Exclude) == 0 && !q.DryRun && len(q.Session) <= events.MaxID
 }
 
 // quick picks where the lane tells and nothing else matters: what most picks come to.

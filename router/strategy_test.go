@@ -1,10 +1,12 @@
 package router
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -226,5 +228,20 @@ func TestRule30StrategyOfTheProvider(t *testing.T) {
 	}
 	if _, err := p.Pick(Request{Provider: provider, Model: opus, Strategy: "fastest"}); err == nil {
 		t.Error("a strategy that is none is taken")
+	}
+}
+
+// TestMalformedHoweverItIsPicked: a request is refused whether or not its pick would be a
+// simple one.
+func TestMalformedHoweverItIsPicked(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(2, nil)})
+	p.wants(p.round(1, Request{Model: opus}), "a001")
+	for _, q := range []Request{{Model: opus, Session: strings.Repeat("s", events.MaxID+1)}, {Model: opus, Strategy: "fastest"}, {Model: ""}} {
+		q.Provider = provider
+		for _, q.Now = range []time.Time{{}, p.now()} {
+			if l, err := p.Pick(q); !errors.Is(err, ErrRequest) {
+				t.Errorf("%+v is answered %#v, %v", q, l, err)
+			}
+		}
 	}
 }
