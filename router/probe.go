@@ -21,7 +21,8 @@ type claim struct {
 	seq     events.Seq
 	account string // the stored id
 	at      time.Time
-	done    atomic.Bool // it was reported, or came to nothing
+	done    atomic.Bool   // it was reported, or came to nothing
+	over    chan struct{} // closed when it is done
 	before  []tried
 }
 
@@ -120,7 +121,7 @@ func (p *prober) claim() *projection.Account {
 		s.probe = s.memory.claims.Add(1) // of no claim: a report of it frees none
 		return p.best
 	}
-	c := &claim{number: s.memory.claims.Add(1), seq: s.view.State.Head().Seq, account: p.best.ID, at: s.q.Now, before: old.since()}
+	c := &claim{number: s.memory.claims.Add(1), seq: s.view.State.Head().Seq, account: p.best.ID, at: s.q.Now, over: make(chan struct{}), before: old.since()}
 	if !s.turns.claim.CompareAndSwap(old, c) {
 		return nil
 	}
@@ -167,8 +168,15 @@ func (r *Router) finish(l Lease) {
 	stored := r.ids.Stored(l.Account)
 	for t := range r.memory.allTurns() {
 		if c := t.claim.Load(); c != nil && c.number == l.Probe && c.seq == l.Seq && c.account == stored {
-			c.done.Store(true)
+			c.end()
 		}
+	}
+}
+
+// end frees the claim, and wakes those who wait for it.
+func (c *claim) end() {
+	if c.done.CompareAndSwap(false, true) {
+		close(c.over)
 	}
 }
 

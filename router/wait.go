@@ -34,6 +34,7 @@ func (r *Router) PickWait(ctx context.Context, q Request) (Lease, error) {
 		timer.Reset(blocked.wait())
 		select {
 		case <-opened:
+		case <-blocked.probed():
 		case <-timer.C:
 		case <-ctx.Done():
 			leave()
@@ -44,15 +45,20 @@ func (r *Router) PickWait(ctx context.Context, q Request) (Lease, error) {
 }
 
 // wait is how long to sleep. What the log records wakes a waiter by itself; a probe
-// that becomes due, and a block of the overlay that ends, do not. A probe that is out
-// may be over before its time, so its pool is looked at as often as probes may go out.
+// that becomes due, and a block of the overlay that ends, do not.
 func (e *BlockedError) wait() time.Duration {
 	wait := maxWait
 	if next := e.next(); !next.IsZero() {
 		wait = min(wait, next.Sub(e.s.q.Now))
 	}
-	if !e.NextProbe.IsZero() {
-		wait = min(wait, e.s.probeRule().Spacing)
-	}
 	return max(wait, time.Millisecond)
+}
+
+// probed returns a channel that is closed when the probe is over that is out, so that
+// the next may go out earlier; nil if none is.
+func (e *BlockedError) probed() <-chan struct{} {
+	if c := e.s.turns.claim.Load(); c != nil && !c.done.Load() {
+		return c.over
+	}
+	return nil
 }

@@ -195,7 +195,8 @@ func TestPickWaitDoesNotWaitForWhatIsWrong(t *testing.T) {
 }
 
 // TestPickWaitDoesNotPoll: while nothing happens it looks at its pool no oftener than
-// timers of 30 s make it, also while a probe is due that may not go out yet.
+// timers of 30 s make it, also while a probe is due that may not go out yet, at any
+// pace of probes.
 func TestPickWaitDoesNotPoll(t *testing.T) {
 	for name, block := range map[string]func(p *pool){
 		"cooling": func(p *pool) { p.cool("a001", opus, 86400) },
@@ -203,6 +204,15 @@ func TestPickWaitDoesNotPoll(t *testing.T) {
 		"a probe is out": func(p *pool) {
 			p.cool("a001", opus, 86400)
 			p.probing(projection.ProbeAlways)
+			time.Sleep(time.Hour)
+			p.probe(Request{Model: opus}, "a001")
+			time.Sleep(time.Minute)
+		},
+		"probes in quick order": func(p *pool) {
+			p.cool("a001", opus, 86400)
+			p.do(&projection.DefinePolicy{Config: projection.PolicyConfig{RulesConfig: projection.RulesConfig{Probe: &projection.ProbeConfig{
+				Spacing: new(projection.Duration(time.Millisecond)),
+			}}}})
 			time.Sleep(time.Hour)
 			p.probe(Request{Model: opus}, "a001")
 			time.Sleep(time.Minute)
@@ -225,6 +235,34 @@ func TestPickWaitDoesNotPoll(t *testing.T) {
 				// times in each 30 s.
 				if n := looks.Load() - before; n > 20 {
 					t.Errorf("the clock was read %d times within a minute", n)
+				}
+			})
+		})
+	}
+}
+
+// TestPickWaitForAProbe: who waits while a probe is out goes on as soon as it is over and
+// another may go out.
+func TestPickWaitForAProbe(t *testing.T) {
+	for name, test := range map[string]struct {
+		over func(p *pool, l Lease)
+		at   time.Duration // after the probe went out
+	}{
+		"released within the spacing": {func(p *pool, l Lease) { time.Sleep(10 * time.Second); p.Release(l) }, 30 * time.Second},
+		"released after it":           {func(p *pool, l Lease) { time.Sleep(50 * time.Second); p.Release(l) }, 50 * time.Second},
+		"never":                       {func(*pool, Lease) {}, 2 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, setup{accounts: accounts(2, nil), probes: asShipped()}, func(t *testing.T, p *pool) {
+				p.cool("a001", opus, 86400)
+				p.cool("a002", opus, 2*86400)
+				time.Sleep(5 * time.Minute)
+				began := time.Now()
+				l := p.probe(Request{Model: opus}, "a001")
+				done := p.waits(t.Context(), Request{Model: opus})
+				test.over(p, l)
+				if w := <-done; w.err != nil || w.at.Sub(began) != test.at || w.lease.Account != "a002" || w.lease.Probe == 0 {
+					t.Errorf("%#v, %v after %s; want it after %s", w.lease, w.err, w.at.Sub(began), test.at)
 				}
 			})
 		})
