@@ -43,9 +43,6 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 func (e *Engine) run() {
 	defer close(e.ended)
 	e.err = e.write()
-	if e.err != nil {
-		e.degrade()
-	}
 	e.refuse()
 	if e.err != nil {
 		e.linger()
@@ -275,6 +272,7 @@ func (e *Engine) unknown(err error, was events.Head, taken []*pending) error {
 	}
 	err = &UnknownOutcomeError{err}
 	e.logger.Error("the log cannot be written; the engine stops", "error", err, "seq", uint64(was.Seq))
+	e.degrade() // before the callers hear of it
 	for _, p := range taken {
 		if p.err == nil {
 			p.err = err

@@ -48,8 +48,7 @@ func degraded(t *testing.T, now func() time.Time, f func(t *testing.T, e *Engine
 		if _, unknown := errors.AsType[*UnknownOutcomeError](err); !unknown {
 			t.Fatalf("error %v, want one that says the outcome is unknown", err)
 		}
-		synctest.Wait()
-		v := e.View()
+		v := e.View() // at once: whoever was told sees it
 		if !v.Degraded || !bytes.Equal(dump(t, v.State), before) {
 			t.Fatalf("degraded %t; or what may not be on disk is visible", v.Degraded)
 		}
