@@ -90,11 +90,13 @@ func (s *scanner) read() {
 			at = c.rows[len(c.rows)-1].seq()
 		}
 		failed := c.err != nil // once sent, c is somebody else's
-		s.ordered <- c         // never full
-		select {
-		case s.work <- c:
-		case <-s.ctx.Done():
-			return
+		// Nobody takes anything any more once the context has ended.
+		for _, to := range []chan<- *chunk{s.ordered, s.work} {
+			select {
+			case to <- c:
+			case <-s.ctx.Done():
+				return
+			}
 		}
 		if failed {
 			return
