@@ -24,7 +24,7 @@ func broken(t *testing.T, s setup, f func(t *testing.T, p *pool)) {
 		return disk
 	}
 	bubble(t, s, func(t *testing.T, p *pool) {
-		disk.fault = errors.New("input/output error")
+		disk.breaks(errors.New("input/output error"))
 		f(t, p)
 	})
 }
@@ -257,7 +257,7 @@ func TestRule05PickWaitWhileDegraded(t *testing.T) {
 	}}, func(t *testing.T, p *pool) {
 		p.cool("a002", opus, 1200)
 		end := p.engine.State().Account("a002").Cell("claude").Cooling.Until
-		disk.fault = errors.New("input/output error")
+		disk.breaks(errors.New("input/output error"))
 		out := p.lost(p.lease(Request{Model: opus}), spentFor(week))
 		if w := <-p.waits(t.Context(), Request{Model: opus}); w.err != nil || !w.at.Equal(out.Until) || w.lease.Account != "a001" {
 			t.Errorf("%#v, %v at %s; want it at %s", w.lease, w.err, w.at, out.Until)

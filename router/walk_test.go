@@ -42,15 +42,19 @@ type walk struct {
 // faulty is a log on a disk that may break, or be full.
 type faulty struct {
 	*eventstest.Log
-	fault error
+	fault atomic.Pointer[error]
 }
 
 func (l *faulty) Append(ctx context.Context, recs []events.Record) error {
-	if l.fault != nil {
-		return l.fault
+	if fault := l.fault.Load(); fault != nil {
+		return *fault
 	}
 	return l.Log.Append(ctx, recs)
 }
+
+func (l *faulty) breaks(err error) { l.fault.Store(&err) }
+func (l *faulty) whole() bool      { return l.fault.Load() == nil }
+func (l *faulty) repair()          { l.fault.Store(nil) }
 
 // family is one provider of a history: its name, its models, and how many accounts it
 // may have.
@@ -168,7 +172,7 @@ func (w *walk) do(do projection.Intent) {
 func (w *walk) checked(err error) {
 	if refused, ok := errors.AsType[*projection.Error](err); ok {
 		w.counts["refused: "+string(refused.Code)]++
-	} else if err != nil && w.log.fault == nil {
+	} else if err != nil && w.log.whole() {
 		w.t.Fatal(err)
 	}
 	w.listen()
@@ -296,7 +300,7 @@ func (w *walk) answer() {
 	l := w.leases[i]
 	w.leases = slices.Delete(w.leases, i, i+1)
 	o := signal.Observation{Status: 200, StartedAt: w.now()}
-	if w.log.fault != nil && w.IntN(2) == 0 {
+	if !w.log.whole() && w.IntN(2) == 0 {
 		w.report(l, spent())
 		return
 	}
@@ -441,8 +445,8 @@ func (w *walk) sleep(d time.Duration) {
 // redefine changes the definitions, or starts anew.
 func (w *walk) redefine() {
 	switch n := w.IntN(12); {
-	case w.log.fault != nil && n < 8: // what is broken is made whole
-		w.log.fault = nil
+	case !w.log.whole() && n < 8: // what is broken is made whole
+		w.log.repair()
 		if w.engine.Err() != nil {
 			w.restart()
 		}
@@ -451,13 +455,13 @@ func (w *walk) redefine() {
 	case n < 8:
 		w.do(&projection.DefinePolicy{Config: choice(w, policies()...)})
 	case n < 10:
-		w.log.fault = nil
+		w.log.repair()
 		w.restart()
 	case n == 10:
-		w.log.fault = fmt.Errorf("no space left on device: %w", events.ErrFull)
+		w.log.breaks(fmt.Errorf("no space left on device: %w", events.ErrFull))
 		w.counts["full disk"]++
 	default:
-		w.log.fault = errors.New("input/output error")
+		w.log.breaks(errors.New("input/output error"))
 		w.counts["broken disk"]++
 	}
 }
