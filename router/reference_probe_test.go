@@ -139,11 +139,13 @@ func (r *reference) nextFree(f field, now time.Time) time.Time {
 	return last.at.Add(wait)
 }
 
-// finish is what a report of a lease, or its release, does to the probe.
+// finish is what a report of a lease, or its release, does to the probe: known by what
+// the lease's text and the report say of it. A lease of the process before may say the
+// same, if nothing was recorded since.
 func (r *reference) finish(l Lease) {
 	for list := range maps.Values(r.probes) {
 		for _, p := range list {
-			p.done = p.done || p.lease == l
+			p.done = p.done || p.lease.Probe == l.Probe && p.lease.Seq == l.Seq && p.lease.Account == l.Account
 		}
 	}
 }

@@ -46,7 +46,6 @@ func (w *walk) answer() {
 	case 6:
 		o.Status = 500
 	}
-	w.reference.finish(l)
 	if l.Probe == 0 && w.IntN(4) == 0 {
 		l.Seq = 0 // dated by its start alone
 	}
@@ -56,6 +55,7 @@ func (w *walk) answer() {
 // report tells the router what came of a lease. What cannot be recorded is known to it
 // alone.
 func (w *walk) report(l Lease, o signal.Observation) {
+	w.reference.finish(l)
 	cell := events.Cell{Account: w.ids.Stored(l.Account)}
 	if o.Status == 200 {
 		w.reference.disproved(cell.Account, w.engine.State().Groups().Resolve(l.Provider, l.Model), o.StartedAt)
