@@ -83,7 +83,9 @@ func TestBackupBreaksOff(t *testing.T) {
 	}
 	defer res.Body.Close()
 	var got bytes.Buffer
-	if _, err := got.ReadFrom(res.Body); err == nil || c.closed != 1 {
+	_, err = got.ReadFrom(res.Body)
+	server.Close() // the handler has ended
+	if err == nil || c.closed != 1 {
 		t.Errorf("%d of %d bytes without an error; closed %d times", got.Len(), len(c.text), c.closed)
 	}
 }
