@@ -104,8 +104,7 @@ func (s *selection) slotOf(usable []*projection.Account, priority int) *projecti
 }
 
 // turnOf returns the candidate of a priority that comes after the one served last, by
-// id. Weights are those of pools: a list that may differ with each request has no
-// wheel.
+// id.
 func (s *selection) turnOf(usable []*projection.Account, priority int) *projection.Account {
 	turn := s.turns.of(priority)
 	for {
