@@ -13,18 +13,22 @@ type Instant int64
 // Never is the instant of what does not happen.
 const Never Instant = math.MaxInt64
 
-// lastInstant stands for all that is later.
-var lastInstant = time.Unix(0, math.MaxInt64-1).UTC()
+// instantSeconds is how many seconds before and after 1970 have instants.
+const instantSeconds = math.MaxInt64 / int64(time.Second)
 
-// InstantOf returns the instant of a time; Never for the zero Time.
+// InstantOf returns the instant of a time: Never for the zero Time, and what lies
+// beyond the range at its end.
 func InstantOf(t time.Time) Instant {
+	s := t.Unix()
 	switch {
+	case s >= instantSeconds:
+		return Never - 1
+	case s > -instantSeconds:
+		return Instant(s*int64(time.Second) + int64(t.Nanosecond()))
 	case t.IsZero():
 		return Never
-	case t.After(lastInstant):
-		return Never - 1
 	default:
-		return Instant(t.UnixNano())
+		return math.MinInt64
 	}
 }
 
