@@ -47,9 +47,6 @@ func (l *Lane) NextSlot(from, to int) int { return l.slots.next(from, to) }
 // bit.
 func (l *Lane) Word(w int) uint64 { return l.usable.word(w) }
 
-// Usable reports whether the account at a position can serve.
-func (l *Lane) Usable(i int) bool { return l.usable.has(i) }
-
 // Counts returns how many accounts stand how.
 func (l *Lane) Counts() Counts { return l.counts }
 

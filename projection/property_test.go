@@ -400,10 +400,10 @@ func sameLane(t failer, got, want *Lane, n int) {
 	}
 	next := -1
 	for i := n - 1; i >= 0; i-- {
-		if got.Usable(i) != want.Usable(i) {
-			t.Fatalf("position %d is %v, want %v", i, got.Usable(i), want.Usable(i))
+		if got.usable.has(i) != want.usable.has(i) {
+			t.Fatalf("position %d is %v, want %v", i, got.usable.has(i), want.usable.has(i))
 		}
-		if want.Usable(i) {
+		if want.usable.has(i) {
 			next = i
 		}
 		if found := got.Next(i, n); found != next {

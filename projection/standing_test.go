@@ -159,8 +159,8 @@ func checkLane(t *testing.T, x *Index, s *State, id *Resolution, now time.Time) 
 		st := s.Standing(s.Account(p.ID(i)), id, now)
 		counts.add(st.Status, 1)
 		end, empty, background = min(end, st.End), min(empty, st.Empty), min(background, st.Background)
-		if usable := st.Status == StatusAvailable; lane.Usable(i) != usable || lane.Word(i/64)>>(i%64)&1 == 1 != usable {
-			t.Errorf("%s is usable: %t, want %t", p.ID(i), lane.Usable(i), usable)
+		if usable := st.Status == StatusAvailable; lane.usable.has(i) != usable || lane.Word(i/64)>>(i%64)&1 == 1 != usable {
+			t.Errorf("%s is usable: %t, want %t", p.ID(i), lane.usable.has(i), usable)
 		}
 		for nobody, due := range map[bool]Instant{true: st.Empty, false: st.Background} {
 			if due <= InstantOf(now) && !yields(lane.Due(nobody, now), i) {

