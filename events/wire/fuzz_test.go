@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -50,7 +51,40 @@ func FuzzMalleability(f *testing.F) {
 			t.Errorf("%x decodes, and encodes to %x (%v)", b, again, err)
 		}
 		askOracle(t, b, &s)
+		if got := oracleEncodes(t, &s); !bytes.Equal(got, b) {
+			t.Errorf("the oracle encodes %+v to %x, and we to %x", s, got, b)
+		}
 	})
+}
+
+// oracleEncodes returns s as the msgpack library encodes it.
+func oracleEncodes(t interface{ Fatal(...any) }, s *sample) []byte {
+	var b bytes.Buffer
+	e := msgpack.NewEncoder(&b)
+	raw := s.Bytes
+	if raw == nil {
+		raw = []byte{} // the library writes nil for nil
+	}
+	err := errors.Join(e.EncodeArrayLen(12), e.EncodeBool(s.Bool), e.EncodeUint(s.Uint), e.EncodeInt(s.Int),
+		e.EncodeInt(int64(s.Small)), e.EncodeFloat64(s.Float), e.EncodeString(s.Text), e.EncodeBytes(raw), e.EncodeBytes(s.Fixed[:]))
+	if s.Time.IsZero() {
+		err = errors.Join(err, e.EncodeNil())
+	} else {
+		err = errors.Join(err, e.EncodeInt(s.Time.UnixNano()))
+	}
+	err = errors.Join(err, e.EncodeInt(int64(s.Duration)), e.EncodeArrayLen(len(s.List)))
+	for _, text := range s.List {
+		err = errors.Join(err, e.EncodeString(text))
+	}
+	if s.Maybe == nil {
+		err = errors.Join(err, e.EncodeNil())
+	} else {
+		err = errors.Join(err, e.EncodeArrayLen(1), e.EncodeInt(s.Maybe.N))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // askOracle compares s, decoded from b, with what the msgpack library reads.

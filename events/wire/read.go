@@ -14,6 +14,14 @@ type forms struct {
 	len8, len16, l32 byte // 0: the form does not exist
 }
 
+// The header bytes of values without a length.
+const (
+	formNil   = 0xc0
+	formFalse = 0xc2
+	formTrue  = 0xc3
+	formFloat = 0xcb
+)
+
 // The three kinds with a length, as in the MessagePack specification
 // (https://github.com/msgpack/msgpack/blob/master/spec.md).
 var (
@@ -24,7 +32,7 @@ var (
 
 // readLen reads a length header in its shortest form. The length is checked
 // against limit and against the bytes left, before anything is allocated.
-func (c *Codec) readLen(f forms, limit int) int {
+func (c *Codec) readLen(f *forms, limit int) int {
 	h := c.next()
 	var n, least uint64
 	switch {
@@ -126,7 +134,7 @@ func (c *Codec) readInt() int64 {
 func (c *Codec) readString(limit int) string {
 	b, ok := c.shortString(limit)
 	if !ok {
-		b = c.take(c.readLen(stringForms, limit))
+		b = c.take(c.readLen(&stringForms, limit))
 	}
 	if len(b) == 0 {
 		return ""

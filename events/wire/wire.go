@@ -17,21 +17,20 @@
 // which is what lets a hash over stored bytes stand for the value.
 //
 // A [Codec] runs in one of two directions over the same description of a value,
-// so an encoder and a decoder cannot drift apart. Encoding is done by
-// vmihailenco/msgpack; decoding is not: that library's decoder allocates what a
-// hostile length asks for, and a declared length of 4 GiB ends the process where
-// no recover can catch it. The reader here checks every length against the bytes
-// that are left before it allocates.
+// so an encoder and a decoder cannot drift apart. Both are ours, and are tested
+// against vmihailenco/msgpack: that library's decoder allocates what a hostile length
+// asks for, and a declared length of 4 GiB ends the process where no recover can catch
+// it. The reader here checks every length against the bytes that are left before it
+// allocates.
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"time"
 	"unicode/utf8"
-
-	"github.com/vmihailenco/msgpack/v5"
 )
 
 // ErrMalformed is wrapped by every error about bytes that are not the canonical
@@ -46,23 +45,19 @@ var ErrTooLarge = errors.New("value too large")
 // [NewEncoder] or [NewDecoder]. After the first error every method does nothing;
 // ask [Codec.Err] or [Codec.Finish] at the end. A Codec is for one goroutine.
 type Codec struct {
-	enc *msgpack.Encoder // nil when decoding
-	buf []byte           // the output, or the input
-	off int              // read position
-	err error
+	decoding bool
+	buf      []byte // the output, or the input
+	off      int    // read position
+	err      error
 
 	strings *Strings // nil: every decoded string is a copy of its own
 }
 
 // NewEncoder returns a Codec that appends to b, which may be nil.
-func NewEncoder(b []byte) *Codec {
-	c := &Codec{buf: b}
-	c.enc = msgpack.NewEncoder((*sink)(c))
-	return c
-}
+func NewEncoder(b []byte) *Codec { return &Codec{buf: b} }
 
 // NewDecoder returns a Codec that reads b. Decoded values do not alias b.
-func NewDecoder(b []byte) *Codec { return &Codec{buf: b} }
+func NewDecoder(b []byte) *Codec { return &Codec{buf: b, decoding: true} }
 
 // Share makes a decoder look up short strings in t, so that repeated ones are not
 // allocated again. It survives Reset.
@@ -72,7 +67,7 @@ func (c *Codec) Share(t *Strings) { c.strings = t }
 func (c *Codec) Reset(b []byte) { c.buf, c.off, c.err = b, 0, nil }
 
 // Decoding reports the direction: fields are being filled rather than written.
-func (c *Codec) Decoding() bool { return c.enc == nil }
+func (c *Codec) Decoding() bool { return c.decoding }
 
 // Err returns the first error met.
 func (c *Codec) Err() error { return c.err }
@@ -95,19 +90,6 @@ func (c *Codec) fail(err error) {
 	}
 }
 
-// sink is what the msgpack encoder writes to: the codec's own buffer.
-type sink Codec
-
-func (s *sink) Write(p []byte) (int, error) {
-	s.buf = append(s.buf, p...)
-	return len(p), nil
-}
-
-func (s *sink) WriteByte(b byte) error {
-	s.buf = append(s.buf, b)
-	return nil
-}
-
 // Array writes the header of an array of exactly n elements, or requires it.
 func (c *Codec) Array(n int) {
 	if got := c.Len(n, n); c.err == nil && got != n {
@@ -126,17 +108,10 @@ func (c *Codec) Len(n, limit int) int {
 			c.fail(fmt.Errorf("%w: array of %d, at most %d", ErrTooLarge, n, limit))
 			return 0
 		}
-		c.note(c.enc.EncodeArrayLen(n))
+		c.writeLen(&arrayForms, n)
 		return n
 	}
-	return c.readLen(arrayForms, limit)
-}
-
-// note records the encoder's error. Unreachable with our sink, which never fails.
-func (c *Codec) note(err error) {
-	if err != nil {
-		c.fail(err)
-	}
+	return c.readLen(&arrayForms, limit)
 }
 
 // Nil writes nil when absent is true. When decoding it consumes a nil if one is
@@ -147,11 +122,11 @@ func (c *Codec) Nil(absent bool) bool {
 	}
 	if !c.Decoding() {
 		if absent {
-			c.note(c.enc.EncodeNil())
+			c.buf = append(c.buf, formNil)
 		}
 		return absent
 	}
-	if c.off < len(c.buf) && c.buf[c.off] == 0xc0 {
+	if c.off < len(c.buf) && c.buf[c.off] == formNil {
 		c.off++
 		return true
 	}
@@ -164,13 +139,17 @@ func (c *Codec) Bool(p *bool) {
 		return
 	}
 	if !c.Decoding() {
-		c.note(c.enc.EncodeBool(*p))
+		form := byte(formFalse)
+		if *p {
+			form = formTrue
+		}
+		c.buf = append(c.buf, form)
 		return
 	}
 	switch c.next() {
-	case 0xc2:
+	case formFalse:
 		*p = false
-	case 0xc3:
+	case formTrue:
 		*p = true
 	default:
 		c.malformed("bool")
@@ -183,7 +162,7 @@ func (c *Codec) Uint64(p *uint64) {
 		return
 	}
 	if !c.Decoding() {
-		c.note(c.enc.EncodeUint(*p))
+		c.writeUint(*p)
 		return
 	}
 	*p = c.readUint(c.next())
@@ -195,7 +174,7 @@ func (c *Codec) Int64(p *int64) {
 		return
 	}
 	if !c.Decoding() {
-		c.note(c.enc.EncodeInt(*p))
+		c.writeInt(*p)
 		return
 	}
 	*p = c.readInt()
@@ -207,7 +186,7 @@ func (c *Codec) Float(p *float64) {
 		return
 	}
 	if c.Decoding() {
-		if c.next() != 0xcb {
+		if c.next() != formFloat {
 			c.malformed("float")
 			return
 		}
@@ -217,7 +196,7 @@ func (c *Codec) Float(p *float64) {
 		c.malformed("finite float")
 	}
 	if c.err == nil && !c.Decoding() {
-		c.note(c.enc.EncodeFloat64(*p))
+		c.buf = binary.BigEndian.AppendUint64(append(c.buf, formFloat), math.Float64bits(*p))
 	}
 }
 
@@ -234,7 +213,8 @@ func (c *Codec) String(p *string, limit int) {
 	case !utf8.ValidString(*p):
 		c.malformed("UTF-8 string")
 	default:
-		c.note(c.enc.EncodeString(*p))
+		c.writeLen(&stringForms, len(*p))
+		c.buf = append(c.buf, *p...)
 	}
 }
 
@@ -244,7 +224,7 @@ func (c *Codec) Bytes(p *[]byte, limit int) {
 		return
 	}
 	if c.Decoding() {
-		n := c.readLen(bytesForms, limit)
+		n := c.readLen(&bytesForms, limit)
 		*p = append([]byte(nil), c.take(n)...)
 		return
 	}
@@ -252,12 +232,7 @@ func (c *Codec) Bytes(p *[]byte, limit int) {
 		c.fail(fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(*p), limit))
 		return
 	}
-	// The encoder writes nil for a nil slice; an empty one is bin8 of length 0.
-	b := *p
-	if b == nil {
-		b = []byte{}
-	}
-	c.note(c.enc.EncodeBytes(b))
+	c.writeBytes(*p)
 }
 
 // Fixed is a byte string of exactly len(p) bytes.
@@ -266,10 +241,10 @@ func (c *Codec) Fixed(p []byte) {
 		return
 	}
 	if !c.Decoding() {
-		c.note(c.enc.EncodeBytes(p))
+		c.writeBytes(p)
 		return
 	}
-	if n := c.readLen(bytesForms, len(p)); c.err == nil && n != len(p) {
+	if n := c.readLen(&bytesForms, len(p)); c.err == nil && n != len(p) {
 		c.malformed("byte string of fixed length")
 	}
 	copy(p, c.take(len(p)))

@@ -80,6 +80,9 @@ func TestRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-encoded +decoded):\n%s", diff)
 		}
+		if oracle := oracleEncodes(t, &want); !bytes.Equal(b, oracle) {
+			t.Fatalf("%+v is encoded to %x, and by the oracle to %x", want, b, oracle)
+		}
 		for n := range b {
 			if err := decode(b[:n], new(sample).fields); !errors.Is(err, wire.ErrMalformed) {
 				t.Fatalf("%d of %d bytes decode: %v", n, len(b), err)
