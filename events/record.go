@@ -1,7 +1,6 @@
 package events
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -131,28 +130,59 @@ func (r Record) Accounts() []string {
 // (at, but never before the head's), encodes and chains. It is pure. The error says
 // which draft breaks a bound of the format; then nothing is sealed.
 func Seal(head Head, at time.Time, drafts []Draft) ([]Record, error) {
+	return new(Sealer).Seal(make([]Record, 0, len(drafts)), head, at, drafts)
+}
+
+// Sealer seals many drafts as [Seal] does, with fewer allocations: the bytes of records
+// sealed one after another share larger pieces of memory, of which each record keeps
+// its piece alive. The zero value is ready. A Sealer is for one goroutine.
+type Sealer struct {
+	codec   *wire.Codec
+	scratch []byte // the record being encoded
+	piece   []byte // what is left of the piece that encoded records are copied to
+	size    int    // of the next piece; grows with use
+}
+
+// sealPiece is how much memory records share at most, in bytes.
+const sealPiece = 32 << 10
+
+// Seal appends to recs what the function [Seal] returns. After an error recs is as it
+// was.
+func (x *Sealer) Seal(recs []Record, head Head, at time.Time, drafts []Draft) ([]Record, error) {
+	if x.codec == nil {
+		x.codec = wire.NewEncoder(nil)
+	}
 	at = at.Round(0).UTC() // the wall clock alone is stored
 	if at.Before(head.At) {
 		at = head.At
 	}
-	recs := make([]Record, 0, len(drafts))
+	sealed := recs
 	prev := head.Hash
-	c := wire.NewEncoder(nil)
-	var scratch []byte
 	for i, d := range drafts {
 		r := Record{Seq: head.Seq + Seq(i) + 1, At: at, Draft: d}
-		c.Reset(scratch[:0])
-		encoded, err := encodeRecord(c, &r)
+		x.codec.Reset(x.scratch[:0])
+		encoded, err := encodeRecord(x.codec, &r)
 		if err != nil {
-			return nil, fmt.Errorf("%s record for account %q: %w", d.Event.Kind(), d.Account, err)
+			return recs, fmt.Errorf("%s record for account %q: %w", d.Event.Kind(), d.Account, err)
 		}
-		scratch = encoded
-		r.encoded = bytes.Clone(encoded)
+		x.scratch = encoded
+		r.encoded = x.keep(encoded, len(drafts)-i)
 		r.Hash = ChainHash(prev, r.encoded)
 		prev = r.Hash
-		recs = append(recs, r)
+		sealed = append(sealed, r)
 	}
-	return recs, nil
+	return sealed, nil
+}
+
+// keep returns a copy of a record's bytes, the first of n records to come.
+func (x *Sealer) keep(encoded []byte, n int) []byte {
+	if len(encoded) > len(x.piece) {
+		x.size = min(sealPiece, max(n*len(encoded), 2*x.size))
+		x.piece = make([]byte, max(len(encoded), x.size))
+	}
+	kept := x.piece[:copy(x.piece, encoded):len(encoded)]
+	x.piece = x.piece[len(encoded):]
+	return kept
 }
 
 // Next returns the head after r.
