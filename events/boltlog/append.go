@@ -57,19 +57,28 @@ func (l *Log) writable(ctx context.Context) error {
 
 // commit stores recs. write is held, which also keeps l.bolt in place.
 func (l *Log) commit(recs []events.Record) error {
-	size := 0
-	for _, r := range recs {
-		size += len(r.Encoded()) + len(r.Hash)
+	size := valuesSize(recs)
+	values := l.values[:0]
+	if cap(values) < size {
+		values = make([]byte, 0, size)
 	}
-	return guard(func() error {
+	err := guard(func() error {
 		return l.bolt.db.Update(func(tx *bbolt.Tx) error {
 			if err := l.bolt.grow(tx.Size(), size); err != nil {
 				return err
 			}
-			return put(tx.Bucket([]byte(bucketRecords)), recs, size)
+			return put(tx.Bucket([]byte(bucketRecords)), recs, values)
 		})
 	})
+	if cap(values) <= keptValues {
+		l.values = values
+	}
+	return err
 }
+
+// keptValues bounds the room for values that is kept from one commit to the next, in
+// bytes: that of a batch of a thousand records.
+const keptValues = 1 << 20
 
 // named returns an error unless the file that was committed to is the one that the next
 // process will open: another one may have been moved over it. write is held.
@@ -81,10 +90,18 @@ func (l *Log) named() error {
 	return err
 }
 
-// put stores recs, whose values take size bytes.
-func put(b *bbolt.Bucket, recs []events.Record, size int) error {
-	b.FillPercent = 1               // keys only ever ascend: split full pages at their end
-	values := make([]byte, 0, size) // bbolt keeps values until the commit
+// valuesSize is how many bytes the values of records take together.
+func valuesSize(recs []events.Record) (n int) {
+	for _, r := range recs {
+		n += len(r.Encoded()) + len(r.Hash)
+	}
+	return n
+}
+
+// put stores recs. Their values are put together in values, which has room for all of
+// them: bbolt keeps them until the commit.
+func put(b *bbolt.Bucket, recs []events.Record, values []byte) error {
+	b.FillPercent = 1 // keys only ever ascend: split full pages at their end
 	var key [8]byte
 	for _, r := range recs {
 		from := len(values)

@@ -51,6 +51,7 @@ type Log struct {
 	base events.Head // before the first record
 
 	write  sync.Mutex // one writer
+	values []byte     // guarded by write: room for the values of a commit
 	poison error      // guarded by write: why nothing more is appended
 	wedged bool       // guarded by write: a panic left bbolt's locks taken
 

@@ -100,11 +100,8 @@ func (c *Copy) write(ctx context.Context, l *Log, step func(done uint64)) error 
 	}
 	var batch []events.Record
 	flush := func() error {
-		size := 0
-		for _, r := range batch {
-			size += len(r.Encoded()) + len(r.Hash)
-		}
-		err := db.Update(func(tx *bbolt.Tx) error { return put(tx.Bucket([]byte(bucketRecords)), batch, size) })
+		values := make([]byte, 0, valuesSize(batch))
+		err := db.Update(func(tx *bbolt.Tx) error { return put(tx.Bucket([]byte(bucketRecords)), batch, values) })
 		batch = batch[:0]
 		return err
 	}
