@@ -19,7 +19,7 @@ func TestRule27ObservedAccounts(t *testing.T) {
 	if _, total := x.s.Usable("antigravity", "claude", x.now); total != 2 {
 		t.Errorf("%d accounts in the pool, want the configured 2", total)
 	}
-	if n := newIndex(x.s, x.now).Pool("antigravity").Len(); n != 2 {
+	if n := newIndex(x.s.order(), x.now).Pool("antigravity").Len(); n != 2 {
 		t.Errorf("%d accounts are offered, want 2", n)
 	}
 	// What changes nothing makes nothing known.
@@ -31,7 +31,7 @@ func TestRule27ObservedAccounts(t *testing.T) {
 	// A PUT adopts it, with its blocks.
 	x.wants(x.do(&PutAccount{ID: "new", Spec: events.AccountSpec{Provider: "antigravity"}}), events.KindAccountChanged)
 	x.status("new", "claude", StatusCooling)
-	if n := newIndex(x.s, x.now).Pool("antigravity").Len(); n != 3 {
+	if n := newIndex(x.s.order(), x.now).Pool("antigravity").Len(); n != 3 {
 		t.Errorf("%d accounts are offered, want 3", n)
 	}
 }

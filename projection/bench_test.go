@@ -69,7 +69,7 @@ func BenchmarkPublish(b *testing.B) {
 					change()
 				}
 				old := s.Snapshot()
-				index := newIndex(s, noon())
+				index := newIndex(s.order(), noon())
 				var watch stopwatch
 				b.ReportAllocs()
 				for b.Loop() {
@@ -80,7 +80,7 @@ func BenchmarkPublish(b *testing.B) {
 					changed := s.changed
 					now := s.Snapshot()
 					watch.lap(0)
-					index, _ = index.next(old, s, changed, noon())
+					index, _ = index.next(old, s.order(), changed, noon())
 					watch.lap(1)
 					old = now
 				}
@@ -99,7 +99,7 @@ func BenchmarkWriter(b *testing.B) {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 			s := largeState(b, n)
 			old := s.Snapshot()
-			index := newIndex(s, noon())
+			index := newIndex(s.order(), noon())
 			commands := make([]Command, batch)
 			i, size := 0, 0
 			var watch stopwatch
@@ -128,7 +128,7 @@ func BenchmarkWriter(b *testing.B) {
 				}
 				changed := s.changed
 				published := s.Snapshot()
-				index, _ = index.next(old, s, changed, now)
+				index, _ = index.next(old, s.order(), changed, now)
 				watch.lap(3)
 				old = published
 			}

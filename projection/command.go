@@ -89,7 +89,12 @@ func refuse(code Code, format string, args ...any) *Error {
 // the only clock, and the same arguments give the same decision. Errors are
 // *Error.
 func Decide(s *State, c Command, now time.Time) (Decision, error) {
-	d := decider{s: s, origin: c.Origin, now: now.UTC()}
+	return new(decider).run(s, c, now)
+}
+
+// run decides a command. A decider may be used again for the next.
+func (d *decider) run(s *State, c Command, now time.Time) (Decision, error) {
+	*d = decider{s: s, origin: c.Origin, now: now.UTC()}
 	if key := c.IdempotencyKey; key != "" {
 		if err := CheckID("the idempotency key", key); err != nil {
 			return Decision{}, refuse(CodeInvalid, "%v", err)
@@ -104,7 +109,7 @@ func Decide(s *State, c Command, now time.Time) (Decision, error) {
 			return Decision{earlier: use}, nil
 		}
 	}
-	if err := c.Do.decide(&d); err != nil {
+	if err := c.Do.decide(d); err != nil {
 		return Decision{}, err
 	}
 	if d.out.DryRun {

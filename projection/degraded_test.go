@@ -84,7 +84,7 @@ func TestRule05IndexFollowsDeadlinesWhileDegraded(t *testing.T) {
 				t.Errorf("%d are usable once %s is; woken %t", n, id, isOpen(opened))
 			}
 			leave()
-			sameIndex(t, e.View().Index, newIndex(e.State(), until))
+			sameIndex(t, e.View().Index, newIndex(e.State().order(), until))
 		}
 		if e.Err() == nil || !e.View().Degraded {
 			t.Errorf("error %v, degraded %t", e.Err(), e.View().Degraded)
@@ -144,7 +144,7 @@ func TestRule07IndexWhileAnAppendStalls(t *testing.T) {
 		}
 		close(pass)
 		synctest.Wait()
-		sameIndex(t, e.View().Index, newIndex(e.State(), e.View().Index.from))
+		sameIndex(t, e.View().Index, newIndex(e.State().order(), e.View().Index.from))
 		if e.State().Account("a2").Cell("claude").Cooling != nil {
 			t.Error("the expiries were not recorded afterwards")
 		}

@@ -137,20 +137,25 @@ func (q *dueQueue) put(i int, x dueItem) {
 }
 
 // split tells the accounts that have a deadline at or before t from the others, of
-// which it returns the first deadline. Beyond its answer it takes no time.
-func (q *dueQueue) split(t int64) (due []dueItem, next int64) {
+// which it returns the first deadline; it passes over the slots of skip. Beyond its
+// answer and what it passes over it takes no time.
+func (q *dueQueue) split(t int64, skip map[slot]bool) (due []dueItem, next int64) {
 	next = noDeadline
 	var walk func(i int)
 	walk = func(i int) {
-		switch {
-		case i >= len(q.heap):
-		case q.heap[i].at > t:
-			next = min(next, q.heap[i].at)
+		if i >= len(q.heap) {
+			return
+		}
+		switch x := q.heap[i]; {
+		case skip[x.slot]:
+		case x.at > t:
+			next = min(next, x.at)
+			return
 		default:
-			due = append(due, q.heap[i])
-			for c := range heapWidth {
-				walk(heapWidth*i + 1 + c)
-			}
+			due = append(due, x)
+		}
+		for c := range heapWidth {
+			walk(heapWidth*i + 1 + c)
 		}
 	}
 	walk(0)
@@ -179,8 +184,14 @@ func (s *State) after(x dueItem, t int64) int64 {
 	case x.then > t:
 		return x.then
 	}
+	return s.accounts.at(x.slot).deadlineAfter(t)
+}
+
+// deadlineAfter returns the account's first deadline after t; noDeadline if there is
+// none.
+func (a *Account) deadlineAfter(t int64) int64 {
 	next := int64(noDeadline)
-	for d := range s.accounts.at(x.slot).deadlines() {
+	for d := range a.deadlines() {
 		if at := d.at.UnixNano(); at > t {
 			next = min(next, at)
 		}
@@ -206,7 +217,7 @@ func (s *State) Due(now time.Time) bool {
 
 // overdue returns the first deadlines at or before now in order, at most a limit.
 func (s *State) overdue(now time.Time, limit int) []deadline {
-	due, _ := s.queue().split(now.UnixNano())
+	due, _ := s.queue().split(now.UnixNano(), nil)
 	// In a storm of deadlines their instants are sorted far faster than they are.
 	slices.SortFunc(due, func(a, b dueItem) int { return cmp.Compare(a.at, b.at) })
 	var all []deadline
@@ -224,23 +235,61 @@ func (s *State) overdue(now time.Time, limit int) []deadline {
 	return all[:min(len(all), limit)]
 }
 
-// dueBetween yields the ids of the accounts with a deadline in [from, to].
-func (s *State) dueBetween(from, to time.Time) iter.Seq[string] {
+// order is the deadlines of a state in order, as the queue of a working state tells
+// that may be ahead of it.
+type order struct {
+	*State
+	work  *State
+	queue *dueQueue
+	// ahead are the accounts that the working state is ahead by: they are asked one by
+	// one, and their slots in the queue passed over.
+	ahead []string
+	slots map[slot]bool
+}
+
+// order returns the deadlines of a working state, or, in time that grows with the pool,
+// those of a published one.
+func (s *State) order() order { return order{State: s, work: s, queue: s.queue()} }
+
+// orderOf returns the deadlines of a published state that equals this working state but
+// for the accounts given.
+func (s *State) orderOf(published *State, ahead []string) order {
+	o := order{State: published, work: s, queue: s.queue(), ahead: ahead, slots: make(map[slot]bool, len(ahead))}
+	for _, id := range ahead {
+		if k, a := s.accounts.find(id); a != nil {
+			o.slots[k] = true
+		}
+	}
+	return o
+}
+
+// between yields the ids of accounts among which are all with a deadline in [from, to].
+func (o *order) between(from, to time.Time) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		due, _ := s.queue().split(to.UnixNano())
+		for _, id := range o.ahead {
+			if !yield(id) {
+				return
+			}
+		}
+		due, _ := o.queue.split(to.UnixNano(), o.slots)
 		for _, x := range due {
-			if s.after(x, from.UnixNano()-1) <= to.UnixNano() && !yield(s.accounts.at(x.slot).ID) {
+			if o.work.after(x, from.UnixNano()-1) <= to.UnixNano() && !yield(o.work.accounts.at(x.slot).ID) {
 				return
 			}
 		}
 	}
 }
 
-// dueAfter returns the earliest deadline after t; false if there is none.
-func (s *State) dueAfter(t time.Time) (at time.Time, ok bool) {
-	due, next := s.queue().split(t.UnixNano())
+// next returns the earliest deadline after t; false if there is none.
+func (o *order) next(t time.Time) (at time.Time, ok bool) {
+	due, next := o.queue.split(t.UnixNano(), o.slots)
 	for _, x := range due {
-		next = min(next, s.after(x, t.UnixNano()))
+		next = min(next, o.work.after(x, t.UnixNano()))
+	}
+	for _, id := range o.ahead {
+		if a := o.Account(id); a != nil {
+			next = min(next, a.deadlineAfter(t.UnixNano()))
+		}
 	}
 	if next == noDeadline {
 		return time.Time{}, false

@@ -17,8 +17,9 @@ import (
 
 // Bounds of the writer.
 const (
-	maxQueue = 4096 // commands waiting; more are refused with ErrBusy
-	maxBatch = 1024 // commands decided before one append
+	maxBatch   = 1024                  // commands decided before one append
+	maxWaiting = 4096                  // commands behind the batch on its way to the disk; more are refused with ErrBusy
+	maxQueue   = maxWaiting - maxBatch // of those, the ones that are not decided yet
 	// maxIdle is the longest the expiry timer sleeps: timers follow the monotonic
 	// clock, deadlines the wall clock, which may jump.
 	maxIdle = 30 * time.Second
@@ -101,9 +102,15 @@ type Engine struct {
 	checkpoints checkpointer
 
 	// The writer's own.
-	full  time.Time // when the disk was full last
-	work  *State
-	clock clock
+	full     time.Time // when the disk was full last
+	work     *State
+	clock    clock
+	decider  decider
+	sealer   events.Sealer
+	deciding batch  // decided, and not on its way yet
+	flying   *batch // on its way to the disk; nil: none
+
+	appended chan error // what became of the batch on its way
 }
 
 // ClockJump is the last jump of the wall clock against the monotonic one.
@@ -134,7 +141,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	e := &Engine{
 		log: log, logger: o.Logger, now: o.Now, work: o.State,
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), dead: make(chan struct{}),
-		ended: make(chan struct{}),
+		ended: make(chan struct{}), appended: make(chan error, 1),
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -146,7 +153,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 		return nil, err
 	}
 	state := e.work.Snapshot()
-	e.view.Store(&View{State: state, Index: newIndex(e.work, e.now().UTC()), ObserveOnly: o.ObserveOnly})
+	e.view.Store(&View{State: state, Index: newIndex(e.work.order(), e.now().UTC()), ObserveOnly: o.ObserveOnly})
 	e.metrics = newMetrics(e)
 	if e.metered = o.Registerer; e.metered != nil {
 		if err := o.Registerer.Register(e.metrics); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -133,14 +134,21 @@ func start(ctx context.Context, e *Engine, c Command) <-chan error {
 	return done
 }
 
-// queued waits until n commands wait for the writer.
-func queued(t *testing.T, e *Engine, n int) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(e.queue) != n; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d commands wait, want %d", len(e.queue), n)
-		}
+// inBubble makes a test run in a bubble, where synctest.Wait returns once the writer has
+// taken what it can.
+func inBubble(f func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, f) }
+}
+
+// startMany starts n reports, in a bubble, and returns when the writer has taken what it
+// can.
+func startMany(ctx context.Context, e *Engine, n int) []<-chan error {
+	list := make([]<-chan error, n)
+	for i := range list {
+		list[i] = start(ctx, e, limit("a2", opus, 600))
 	}
+	synctest.Wait()
+	return list
 }
 
 func TestRule01ReadAfterAcknowledgedWrite(t *testing.T) {
@@ -181,7 +189,7 @@ func TestRule05NothingIsVisibleBeforeItIsDurable(t *testing.T) {
 func TestRule05UnknownOutcomeStopsTheEngine(t *testing.T) {
 	cause := errors.New("input/output error")
 	for name, err := range map[string]error{"io": cause, "conflict": &events.ConflictError{Expected: 9, Actual: 3}} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, inBubble(func(t *testing.T) {
 			g, e := gated(t)
 			head := e.State().Head()
 			if e.Err() != nil {
@@ -191,7 +199,7 @@ func TestRule05UnknownOutcomeStopsTheEngine(t *testing.T) {
 			taken := start(t.Context(), e, limit("a1", opus, 600))
 			<-g.arrived
 			waiting := start(t.Context(), e, limit("a2", opus, 600))
-			queued(t, e, 1)
+			synctest.Wait()
 			g.pass <- struct{}{}
 
 			unknown, ok := errors.AsType[*UnknownOutcomeError](<-taken)
@@ -218,7 +226,7 @@ func TestRule05UnknownOutcomeStopsTheEngine(t *testing.T) {
 			if got := e.Close(); !errors.Is(got, err) {
 				t.Errorf("Close returns %v", got)
 			}
-		})
+		}))
 	}
 }
 
@@ -227,109 +235,120 @@ func lateCommand() Command { return limit("a3", opus, 600) }
 // A command that appends nothing fails with the batch: it was decided on a state
 // that may never have been.
 func TestRule05UnknownOutcomeOfANoOp(t *testing.T) {
-	g, e := gated(t)
-	first := start(t.Context(), e, limit("a1", opus, 600))
-	<-g.arrived
-	second := start(t.Context(), e, command(suspend("a2", "*", "x")))
-	queued(t, e, 1)
-	noop := start(t.Context(), e, command(suspend("a2", "*", "x")))
-	queued(t, e, 2)
-	refused := start(t.Context(), e, command(suspend("nobody", "*", "x")))
-	queued(t, e, 3)
-	g.pass <- struct{}{}
-	if err := <-first; err != nil {
-		t.Error(err)
-	}
-	<-g.arrived
-	err := errors.New("broken")
-	g.err.Store(&err)
-	g.pass <- struct{}{}
-	for _, done := range []<-chan error{second, noop} {
-		if _, ok := errors.AsType[*UnknownOutcomeError](<-done); !ok {
-			t.Error("a command of the failed batch was answered")
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		first := start(t.Context(), e, limit("a1", opus, 600))
+		<-g.arrived
+		second := start(t.Context(), e, command(suspend("a2", "*", "x")))
+		synctest.Wait()
+		noop := start(t.Context(), e, command(suspend("a2", "*", "x")))
+		synctest.Wait()
+		refused := start(t.Context(), e, command(suspend("nobody", "*", "x")))
+		synctest.Wait()
+		g.pass <- struct{}{}
+		if err := <-first; err != nil {
+			t.Error(err)
 		}
-	}
-	if _, ok := errors.AsType[*Error](<-refused); !ok {
-		t.Error("a refusal stands, whatever the log does")
-	}
+		<-g.arrived
+		err := errors.New("broken")
+		g.err.Store(&err)
+		g.pass <- struct{}{}
+		for _, done := range []<-chan error{second, noop} {
+			if _, ok := errors.AsType[*UnknownOutcomeError](<-done); !ok {
+				t.Error("a command of the failed batch was answered")
+			}
+		}
+		if _, ok := errors.AsType[*Error](<-refused); !ok {
+			t.Error("a refusal stands, whatever the log does")
+		}
+	})
 }
 
 func TestRule04GroupCommit(t *testing.T) {
-	g, e := gated(t)
-	first := start(t.Context(), e, limit("a1", opus, 600))
-	<-g.arrived
-	var rest []<-chan error
-	const n = 100
-	for i := range n {
-		rest = append(rest, start(t.Context(), e, limit("a2", odd(i%50), 600)))
-	}
-	queued(t, e, n)
-	g.pass <- struct{}{}
-	if got := <-g.arrived; got != n {
-		t.Errorf("%d records in the second append, want the %d that waited", got, n)
-	}
-	g.pass <- struct{}{}
-	for _, done := range append(rest, first) {
-		if err := <-done; err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		first := start(t.Context(), e, limit("a1", opus, 600))
+		<-g.arrived
+		var rest []<-chan error
+		const n = 100
+		for i := range n {
+			rest = append(rest, start(t.Context(), e, limit("a2", odd(i%50), 600)))
 		}
-	}
+		synctest.Wait()
+		g.pass <- struct{}{}
+		if got := <-g.arrived; got != n {
+			t.Errorf("%d records in the second append, want the %d that waited", got, n)
+		}
+		g.pass <- struct{}{}
+		for _, done := range append(rest, first) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func TestRule04BusyWhenTheQueueIsFull(t *testing.T) {
-	g, e := gated(t)
-	first := start(t.Context(), e, limit("a1", opus, 600))
-	<-g.arrived
-	var rest []<-chan error
-	for range maxQueue {
-		rest = append(rest, start(t.Context(), e, limit("a2", opus, 600)))
-	}
-	queued(t, e, maxQueue)
-	if _, err := e.Execute(t.Context(), lateCommand()); !errors.Is(err, ErrBusy) {
-		t.Errorf("with %d waiting: %v, want ErrBusy", maxQueue, err)
-	}
-	close(g.pass)
-	for _, done := range append(rest, first) {
-		if err := <-done; err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		first := start(t.Context(), e, limit("a1", opus, 600))
+		<-g.arrived
+		rest := startMany(t.Context(), e, maxBatch) // decided
+		rest = append(rest, startMany(t.Context(), e, maxQueue)...)
+		if _, err := e.Execute(t.Context(), lateCommand()); !errors.Is(err, ErrBusy) {
+			t.Errorf("with %d waiting: %v, want ErrBusy", maxWaiting, err)
 		}
-	}
-	execute(t, e, lateCommand())
-	for batch := range 4 { // each append takes maxBatch at most
-		if n := <-g.arrived; n > maxBatch {
-			t.Errorf("append %d has %d records, at most %d", batch, n, maxBatch)
+		close(g.pass)
+		for _, done := range append(rest, first) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}
-	}
+		execute(t, e, lateCommand())
+		for batch := range 4 { // each append takes maxBatch at most
+			if n := <-g.arrived; n > maxBatch {
+				t.Errorf("append %d has %d records, at most %d", batch, n, maxBatch)
+			}
+		}
+	})
 }
 
 func TestRule04CancellationBeforeAndAfterItIsTaken(t *testing.T) {
-	g, e := gated(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	taken := start(ctx, e, limit("a1", opus, 600))
-	<-g.arrived
-	waiting := start(ctx, e, limit("a2", opus, 600))
-	queued(t, e, 1)
-	cancel()
-	if err := <-waiting; !errors.Is(err, context.Canceled) {
-		t.Errorf("the command that waited: %v, want the context's error", err)
-	}
-	select {
-	case err := <-taken:
-		t.Errorf("the command that was taken did not wait for its outcome: %v", err)
-	case <-time.After(20 * time.Millisecond):
-	}
-	g.pass <- struct{}{}
-	if err := <-taken; err != nil {
-		t.Errorf("the command that was taken: %v", err)
-	}
-	if _, err := e.Execute(ctx, lateCommand()); !errors.Is(err, context.Canceled) {
-		t.Errorf("with a context that has ended: %v", err)
-	}
-	close(g.pass)
-	execute(t, e, limit("a3", pro, 600))
-	if c := e.State().Account("a2").Cell("claude"); c.Cooling != nil {
-		t.Error("a withdrawn command was executed")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		taken := start(ctx, e, limit("a1", opus, 600))
+		<-g.arrived
+		decided := startMany(ctx, e, maxBatch) // as many as are decided ahead
+		waiting := start(ctx, e, limit("a3", opus, 600))
+		synctest.Wait()
+		cancel()
+		if err := <-waiting; !errors.Is(err, context.Canceled) {
+			t.Errorf("the command that waited: %v, want the context's error", err)
+		}
+		select {
+		case err := <-taken:
+			t.Errorf("the command on its way to the disk did not wait for its outcome: %v", err)
+		case err := <-decided[0]:
+			t.Errorf("the command that was taken did not wait for its outcome: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		g.pass <- struct{}{}
+		g.pass <- struct{}{}
+		for _, done := range append(decided, taken) {
+			if err := <-done; err != nil {
+				t.Errorf("a command that was taken: %v", err)
+			}
+		}
+		if _, err := e.Execute(ctx, lateCommand()); !errors.Is(err, context.Canceled) {
+			t.Errorf("with a context that has ended: %v", err)
+		}
+		close(g.pass)
+		execute(t, e, limit("a3", pro, 600))
+		if c := e.State().Account("a3").Cell("claude"); c.Cooling != nil {
+			t.Error("a withdrawn command was executed")
+		}
+	})
 }
 
 func TestCloseAnswersWhatWasTaken(t *testing.T) {

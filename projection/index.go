@@ -80,10 +80,10 @@ func (p *Pool) Lane(r *Resolution) *Lane {
 func (a *Account) listed() bool { return a != nil && a.Spec.Origin == events.OriginConfigured }
 
 // newIndex builds the index of a state from nothing, as of now.
-func newIndex(s *State, now time.Time) *Index {
-	u := indexUpdate{index: &Index{pools: map[string]*Pool{}}, is: judge{s, now}}
+func newIndex(is order, now time.Time) *Index {
+	u := indexUpdate{index: &Index{pools: map[string]*Pool{}}, order: is, is: judge{is.State, now}}
 	lists := map[string][]*Account{}
-	for a := range s.Accounts("") {
+	for a := range is.Accounts("") {
 		if a.listed() {
 			lists[a.Spec.Provider] = append(lists[a.Spec.Provider], a)
 		}
@@ -97,15 +97,15 @@ func newIndex(s *State, now time.Time) *Index {
 
 // next returns the index after some accounts changed and some time passed, and the
 // providers of which something may have become usable.
-func (x *Index) next(was, is *State, changed []string, now time.Time) (*Index, gains) {
+func (x *Index) next(was *State, is order, changed []string, now time.Time) (*Index, gains) {
 	if was.groups != is.groups || was.policy != is.policy || now.Before(x.from) {
 		return newIndex(is, now), gains{all: true} // other lanes, or a clock that went back
 	}
 	u := indexUpdate{
 		index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1},
-		was:   judge{was, x.from}, is: judge{is, now},
+		order: is, was: judge{was, x.from}, is: judge{is.State, now},
 	}
-	changed = slices.AppendSeq(slices.Clone(changed), is.dueBetween(x.from, now))
+	changed = slices.AppendSeq(slices.Clone(changed), is.between(x.from, now))
 	slices.Sort(changed)
 	for _, id := range slices.Compact(changed) {
 		u.swap(was.Account(id), is.Account(id))
@@ -118,6 +118,7 @@ func (x *Index) next(was, is *State, changed []string, now time.Time) (*Index, g
 // indexUpdate is an index being made, from nothing or from an older one.
 type indexUpdate struct {
 	index   *Index
+	order   order // of the state's deadlines
 	was, is judge // how accounts stood in the older index, and how they stand
 	swaps   []swap
 	rebuild []string // the providers whose rosters change
@@ -222,7 +223,7 @@ func (u *indexUpdate) close() {
 	for _, provider := range u.is.state.groups.providers {
 		u.index.known = append(u.index.known, u.index.pools[provider])
 	}
-	u.index.until, _ = u.is.state.dueAfter(u.is.now)
+	u.index.until, _ = u.order.next(u.is.now)
 	u.index.first, u.index.last = InstantOf(u.index.from), InstantOf(u.index.until)
 }
 

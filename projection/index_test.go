@@ -38,7 +38,7 @@ func TestRule03IndexFollowsAccounts(t *testing.T) {
 		put(fmt.Sprintf("a%04d", i), spec())
 	}
 	last := s.Snapshot()
-	index := newIndex(last, noon())
+	index := newIndex(last.order(), noon())
 	type kept struct {
 		index *Index
 		want  []*Account
@@ -60,9 +60,9 @@ func TestRule03IndexFollowsAccounts(t *testing.T) {
 		changed := slices.Clone(s.changed)
 		now := s.Snapshot()
 		at = at.Add(time.Duration(r.IntN(30)) * time.Minute)
-		index, _ = index.next(last, now, changed, at)
+		index, _ = index.next(last, now.order(), changed, at)
 		last = now
-		sameIndex(t, index, newIndex(now, at))
+		sameIndex(t, index, newIndex(now.order(), at))
 		k := kept{index: index}
 		for i := range index.Pool("p").Len() {
 			k.want = append(k.want, index.Pool("p").At(i))

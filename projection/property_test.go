@@ -146,7 +146,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			dump []byte
 		}
 		var snapshots []published
-		index := newIndex(NewState(), noon())
+		index := newIndex(NewState().order(), noon())
 		last := NewState()
 		step := func(c Command) {
 			if _, err := l.do(c, d.now); err != nil {
@@ -156,7 +156,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			}
 			changed := slices.Clone(l.s.changed)
 			s := l.s.Snapshot()
-			index, _ = index.next(last, s, changed, d.now)
+			index, _ = index.next(last, s.order(), changed, d.now)
 			last = s
 		}
 		step(command(&DefineGroups{}))
@@ -178,7 +178,7 @@ func TestRule33AnyCommandsFoldToTheLiveState(t *testing.T) {
 			}
 			step(c)
 			snapshots = append(snapshots, published{last, dumpOf(t, last)})
-			sameIndex(t, index, newIndex(last, d.now))
+			sameIndex(t, index, newIndex(last.order(), d.now))
 		}
 		for i, p := range snapshots {
 			if !bytes.Equal(p.dump, dumpOf(t, p.s)) {
@@ -340,7 +340,7 @@ func TestRule33AnyCommandsThroughTheEngine(t *testing.T) {
 			t.Fatal("the fold of the log is not the live state")
 		}
 		x := e.View().Index
-		sameIndex(t, x, newIndex(fold, x.from))
+		sameIndex(t, x, newIndex(fold.order(), x.from))
 	})
 }
 

@@ -108,7 +108,7 @@ func TestRule31LanesAddUpStandings(t *testing.T) {
 		change()
 	}
 	last := s.Snapshot()
-	index := newIndex(last, now)
+	index := newIndex(last.order(), now)
 	for step := range 300 {
 		for range r.IntN(4) {
 			change()
@@ -120,7 +120,7 @@ func TestRule31LanesAddUpStandings(t *testing.T) {
 		changed := append([]string(nil), s.changed...)
 		is := s.Snapshot()
 		now = now.Add(time.Duration(r.IntN(20)) * time.Minute)
-		index, _ = index.next(last, is, changed, now)
+		index, _ = index.next(last, is.order(), changed, now)
 		last = is
 		for _, model := range []string{opus, sonnet, pro, flash, lone, "nobody"} {
 			if !checkLane(t, index, is, s.groups.Resolve("antigravity", model), now) {

@@ -1,0 +1,222 @@
+package projection
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/eventstest"
+)
+
+// ahead runs a test in a bubble, with a batch on its way to a disk that waits and a
+// second one decided on top of it.
+func ahead(t *testing.T, f func(g *gate, e *Engine, flying, onTop []<-chan error)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		first := []<-chan error{start(t.Context(), e, command(suspend("a1", "*", "first")))}
+		<-g.arrived
+		var second []<-chan error
+		for _, c := range []Command{
+			command(suspend("a2", "*", "second")),
+			command(suspend("a2", "*", "second")), // changes nothing
+			command(&Lift{Filter: Filter{Account: "a1"}, Reason: "x"}),
+			limit("a3", opus, 600),
+		} {
+			second = append(second, start(t.Context(), e, c))
+			synctest.Wait()
+		}
+		f(g, e, first, second)
+	})
+}
+
+// TestRule05NothingShowsOfWhatIsAhead: neither batch is visible or answered before it is
+// durable, and then both are, in order.
+func TestRule05NothingShowsOfWhatIsAhead(t *testing.T) {
+	ahead(t, func(g *gate, e *Engine, flying, onTop []<-chan error) {
+		before := e.View()
+		synctest.Wait()
+		if e.View() != before || answered(flying...) || answered(onTop...) {
+			t.Fatal("something shows of what is not durable")
+		}
+		g.pass <- struct{}{}
+		<-g.arrived
+		synctest.Wait()
+		if !answered(flying...) || answered(onTop...) || e.State().Account("a1").Cell("*").Suspended == nil {
+			t.Fatal("the first batch is not visible and answered, or the second is answered")
+		}
+		if a := e.State().Account("a2"); a.Cell("*").Suspended != nil {
+			t.Fatal("the second batch is visible before it is durable")
+		}
+		close(g.pass)
+		for _, done := range onTop {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if s := e.State(); s.Account("a1").Cell("*").Suspended != nil || s.Account("a2").Cell("*").Suspended == nil {
+			t.Error("the second batch is not visible")
+		}
+		if !bytes.Equal(dump(t, e.State()), refold(t, g.Log)) {
+			t.Error("the state is not the fold of the log")
+		}
+	})
+}
+
+// TestRule05FullDiskRejectsWhatIsAhead: what was decided on top of a rejected batch is
+// rejected too, and nothing of either remains.
+func TestRule05FullDiskRejectsWhatIsAhead(t *testing.T) {
+	ahead(t, func(g *gate, e *Engine, flying, onTop []<-chan error) {
+		before := dump(t, e.State())
+		full := fmt.Errorf("no space left on device: %w", events.ErrFull)
+		g.err.Store(&full)
+		g.pass <- struct{}{}
+		for _, done := range append(flying, onTop...) {
+			if err := <-done; !errors.Is(err, events.ErrFull) {
+				t.Errorf("answered %v, want ErrFull", err)
+			}
+		}
+		if v := e.View(); !v.Degraded || !bytes.Equal(dump(t, v.State), before) {
+			t.Errorf("degraded %t; or something of what was rejected is visible", v.Degraded)
+		}
+		g.err.Store(nil)
+		close(g.pass)
+		if out := execute(t, e, command(suspend("a2", "*", "again"))); len(out.Records) != 1 {
+			t.Errorf("%d records; the suspension that was rejected stands in the way", len(out.Records))
+		}
+		if e.View().Degraded || !bytes.Equal(dump(t, e.State()), refold(t, g.Log)) {
+			t.Error("still degraded, or the state is not the fold of the log")
+		}
+	})
+}
+
+// TestRule05StoppedBeforeTheDisk: what was decided on top of a batch of unknown outcome
+// was certainly not executed.
+func TestRule05StoppedBeforeTheDisk(t *testing.T) {
+	ahead(t, func(g *gate, e *Engine, flying, onTop []<-chan error) {
+		broken := errors.New("input/output error")
+		g.err.Store(&broken)
+		g.pass <- struct{}{}
+		if _, unknown := errors.AsType[*UnknownOutcomeError](<-flying[0]); !unknown {
+			t.Error("the outcome of the batch on its way is not unknown")
+		}
+		for _, done := range onTop {
+			err := <-done
+			if _, unknown := errors.AsType[*UnknownOutcomeError](err); unknown || !errors.Is(err, ErrStopped) {
+				t.Errorf("answered %v, want ErrStopped", err)
+			}
+		}
+	})
+}
+
+func TestCloseAnswersWhatIsAhead(t *testing.T) {
+	ahead(t, func(g *gate, e *Engine, flying, onTop []<-chan error) {
+		go e.Close()
+		synctest.Wait()
+		close(g.pass)
+		<-e.Done()
+		for _, done := range append(flying, onTop...) {
+			if err := <-done; err != nil {
+				t.Errorf("a command that was taken: %v", err)
+			}
+		}
+		if !bytes.Equal(dump(t, e.State()), refold(t, g.Log)) {
+			t.Error("the last state is not the fold of the log")
+		}
+	})
+}
+
+// answered reports whether all of them have an answer, which it puts back.
+func answered(commands ...<-chan error) bool {
+	for _, done := range commands {
+		if len(done) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// TestRule07IndexOfWhatIsPublishedWhileMoreIsDecided: at each deadline the published
+// index is that of the published accounts, although the working state, by whose order of
+// deadlines it is found, has other deadlines, and other accounts, by then.
+func TestRule07IndexOfWhatIsPublishedWhileMoreIsDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newGate()
+		close(log.pass)
+		e, err := Open(t.Context(), log, withAccounts(6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		for i, id := range []string{"a1", "a2", "a3", "a4"} {
+			execute(t, e, limit(id, opus, float64(i+1)*3600))
+		}
+		log.pass = make(chan struct{})
+		defer close(log.pass)
+		go e.Execute(t.Context(), limit("a1", opus, 9*3600))
+		synctest.Wait()
+		for _, c := range []Command{
+			limit("a2", opus, 9*3600),
+			command(&RemoveAccount{ID: "a3"}),
+			command(&PutAccount{ID: "new", Spec: withAccounts(1).Accounts[0].Spec}), // in the slot of a3
+			limit("new", opus, 1800),
+			limit("a6", opus, 1800),
+		} {
+			go e.Execute(t.Context(), c)
+			synctest.Wait()
+		}
+		published := e.State()
+		for i, id := range []string{"a1", "a2", "a3", "a4"} {
+			time.Sleep(time.Until(published.Account(id).Cell("claude").Cooling.Until))
+			synctest.Wait()
+			v := e.View()
+			if n := usableOf(e, opus); n != i+3 || !v.Index.Exact(time.Now()) || v.State != published {
+				t.Errorf("%d usable once %s is, exact %t; want %d", n, id, v.Index.Exact(time.Now()), i+3)
+			}
+			sameIndex(t, v.Index, newIndex(published.order(), v.Index.from))
+		}
+	})
+}
+
+// steady is a log that takes a millisecond for each append.
+type steady struct{ *eventstest.Log }
+
+func (l *steady) Append(ctx context.Context, recs []events.Record) error {
+	time.Sleep(time.Millisecond)
+	return l.Log.Append(ctx, recs)
+}
+
+// TestRule07ExpiryUnderLoad: with commands coming all the time, so that a batch is always
+// on its way, what is over is recorded with the next.
+func TestRule07ExpiryUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, err := Open(t.Context(), &steady{eventstest.New()}, withAccounts(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		execute(t, e, limit("a1", opus, 60))
+		until := e.State().Account("a1").Cell("claude").Cooling.Until
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range 4 {
+			go func() {
+				for ctx.Err() == nil {
+					execute(t, e, limit("a2", pro, 600))
+				}
+			}()
+		}
+		time.Sleep(time.Until(until) + 4*time.Millisecond)
+		if e.State().Account("a1").Cell("claude").Cooling != nil {
+			t.Error("the expiry is not recorded")
+		}
+		if n := e.State().Head().Seq; n < 10_000 {
+			t.Errorf("%d records; the load was none", n)
+		}
+	})
+}

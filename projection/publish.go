@@ -1,0 +1,96 @@
+package projection
+
+import (
+	"slices"
+	"time"
+)
+
+// degrade marks what is published as the last that is known to be on disk, and goes
+// back to it: what was decided since may never have been stored.
+func (e *Engine) degrade() {
+	old := e.view.Load()
+	e.work = old.State.working()
+	e.deciding = batch{}
+	if old.Degraded {
+		return
+	}
+	e.show(View{State: old.State, Index: old.Index, ObserveOnly: old.ObserveOnly, Degraded: true}, gains{all: true})
+}
+
+// prepare works out what is to be published once the batch on its way is durable. It
+// runs while the disk works, and before anything more is decided: until then the working
+// state is the batch's.
+func (e *Engine) prepare() {
+	b := e.flying
+	if b == nil || b.view.State != nil {
+		return
+	}
+	old, now := e.view.Load(), e.now().UTC()
+	b.changed = e.work.changed
+	b.view = View{State: e.work.Snapshot(), ObserveOnly: old.ObserveOnly}
+	b.view.Index, b.gained = old.Index.next(old.State, e.work.order(), b.changed, now)
+}
+
+// publish makes a durable batch visible.
+func (e *Engine) publish(b *batch) {
+	if e.view.Load().Degraded {
+		e.logger.Info("the log can be written again", "seq", uint64(b.view.State.head.Seq))
+	}
+	e.show(b.view, b.gained)
+	if now := e.now().UTC(); !b.view.Index.Exact(now) {
+		e.reindex(now) // a deadline passed during the append; or the clock went back
+	}
+	e.noteCheckpoint()
+}
+
+// reindex publishes the accounts whose time has come, without waiting for the disk to
+// record that it has.
+func (e *Engine) reindex(now time.Time) {
+	old := e.view.Load()
+	index, gained := old.Index.next(old.State, e.published(), nil, now)
+	e.show(View{State: old.State, Index: index, ObserveOnly: old.ObserveOnly, Degraded: old.Degraded}, gained)
+}
+
+// published is the order of the deadlines of the published state, which the working
+// state is ahead of by what has not landed yet.
+func (e *Engine) published() order {
+	ahead := slices.Clone(e.work.changed)
+	if e.flying != nil {
+		ahead = append(ahead, e.flying.changed...)
+	}
+	return e.work.orderOf(e.State(), ahead)
+}
+
+// show makes a view the newest, and wakes those who wait for what it has to offer.
+func (e *Engine) show(v View, gained gains) {
+	e.view.Store(&v)
+	e.gates.open(gained)
+}
+
+// untilDue is how long to sleep: until the published index holds no more, or until a
+// deadline that is over may be recorded. While a batch is on its way to the disk
+// nothing more is: the next one has what is over then.
+func (e *Engine) untilDue() time.Duration {
+	wait := e.untilStale()
+	if at, ok := e.work.NextDeadline(); ok && e.flying == nil {
+		wait = min(wait, max(at.Sub(e.now()), e.pause(), 0))
+	}
+	return wait
+}
+
+// untilStale is how long the published index holds, as far as timers tell.
+func (e *Engine) untilStale() time.Duration {
+	wait := maxIdle
+	if until := e.view.Load().Index.until; !until.IsZero() {
+		wait = min(wait, until.Sub(e.now()))
+	}
+	return max(wait, 0)
+}
+
+// pause is how long to leave a full disk alone with expiries.
+func (e *Engine) pause() time.Duration {
+	if !e.view.Load().Degraded {
+		return 0
+	}
+	return fullPause - time.Since(e.full)
+}
