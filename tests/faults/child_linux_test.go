@@ -128,28 +128,34 @@ func (u *underTest) say(format string, args ...any) {
 	fmt.Printf(format+"\n", args...)
 }
 
-// write sends commands one after another and acknowledges what returned.
+// write sends commands one after another until the engine stops.
 func (u *underTest) write(writer int) {
-	for n := 0; ; n++ {
-		c := u.command(writer, n)
-		out, err := u.engine.Execute(context.Background(), c)
-		if err != nil {
-			if _, refused := errors.AsType[*projection.Error](err); !refused {
-				return
-			}
-			u.say("refused %s", c.CorrelationID)
-			continue
-		}
-		var line strings.Builder
-		for _, r := range out.Records {
-			fmt.Fprintf(&line, " %d %s", r.Seq, r.Hash)
-		}
-		u.say("ack %s%s", c.CorrelationID, line.String())
-		select {
-		case u.acked <- struct{}{}:
-		default:
-		}
+	for n := 0; u.send(writer, n); n++ {
 	}
+}
+
+// send executes a writer's n-th command and acknowledges it when it has returned. It
+// returns false if nobody knows what became of it.
+func (u *underTest) send(writer, n int) bool {
+	c := u.command(writer, n)
+	out, err := u.engine.Execute(context.Background(), c)
+	if err != nil {
+		_, refused := errors.AsType[*projection.Error](err)
+		if refused {
+			u.say("refused %s", c.CorrelationID)
+		}
+		return refused
+	}
+	var line strings.Builder
+	for _, r := range out.Records {
+		fmt.Fprintf(&line, " %d %s", r.Seq, r.Hash)
+	}
+	u.say("ack %s%s", c.CorrelationID, line.String())
+	select {
+	case u.acked <- struct{}{}:
+	default:
+	}
+	return true
 }
 
 // command returns a writer's n-th command: limits, and now and then an operator's
@@ -189,10 +195,15 @@ func (u *underTest) witness() {
 		for range witnessEvery {
 			<-u.acked
 		}
-		s := u.engine.State()
-		if sum, err := digest(s); err == nil {
-			u.say("state %d %x", s.Head().Seq, sum)
-		}
+		u.publish()
+	}
+}
+
+// publish says what state is published.
+func (u *underTest) publish() {
+	s := u.engine.State()
+	if sum, err := digest(s); err == nil {
+		u.say("state %d %x", s.Head().Seq, sum)
 	}
 }
 
