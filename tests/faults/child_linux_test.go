@@ -20,6 +20,8 @@ const (
 	modeSound  = "sound"  // as it should be
 	modeBoast  = "boast"  // negative control: acknowledges before it appends
 	modeNoSync = "nosync" // negative control: a file that is never synced
+	// modeRecorded is sound, and ends by itself: see recorded.
+	modeRecorded = "recorded"
 )
 
 const (
@@ -49,6 +51,9 @@ const prefixAll = "all-"
 //	stopped WHY              the end
 func child(what string) int {
 	part := strings.SplitN(what, " ", 3)
+	if part[0] == modeRecorded {
+		return recorded(part[1], part[2])
+	}
 	u, err := openUnderTest(part[0], part[2])
 	if err != nil {
 		fmt.Printf("stopped %q\n", err)

@@ -13,13 +13,19 @@
 // each prints its seed and how many faults fired, fails if none did, and has a
 // negative control: a process that breaks the promise and must be caught.
 //
+// One suite does not wait for the moment at which a fault is bad enough. It records the
+// system calls of a process under test, works out what a disk may hold after a crash at
+// any of them, with any of the changes lost that no sync had made durable, or torn, and
+// opens such crash states one after another. Its negative controls leave out syncs.
+//
 // The suites take minutes, need Linux and root, and mount file systems, in a mount
 // namespace of their own. They run if ABEYANCE_FAULTS is 1, as in .ci/run, at the
-// lengths that the flags -kills, -cuts, -fills and -errors have by default. The long
-// form is
+// lengths that the flags -kills, -cuts, -fills, -errors and -states have by default. The
+// long form is
 //
-//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 200 -errors 200
+//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 200 -errors 200 -states 2000
 //
-// A run is repeated with -seed. Moments are chosen from the seed; what the process
-// does by then is up to the machine.
+// A run is repeated with -seed. Moments, and what a crash loses, are chosen from the
+// seed; what the process does by then is up to the machine. With -artifacts the
+// recording is kept.
 package faults

@@ -19,6 +19,7 @@ var (
 	fsList = flag.String("fs", "ext4", "file systems to cut the power of, of ext4 and xfs")
 	fills  = flag.Int("fills", 20, "times to fill a disk and make room, per file system")
 	errs   = flag.Int("errors", 12, "times to make a disk fail at a sync")
+	states = flag.Int("states", 300, "states that a crash may leave to try, of a recorded process")
 	seed   = flag.Uint64("seed", 0, "seed of the moments; 0: from the clock")
 )
 
