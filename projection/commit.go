@@ -253,10 +253,14 @@ func (b *batch) answer() {
 	}
 }
 
-// fail answers the commands of a batch of which nothing may be believed. Refusals
-// stay.
-func (b *batch) fail(err error) {
+// fail answers a batch that is not on disk, or may not be. A refusal stands if it
+// follows from what is, and not from a command before it.
+func (e *Engine) fail(b *batch, err error) {
+	s, now := e.State(), e.now().UTC()
 	for _, p := range b.taken {
+		if p.err != nil {
+			_, p.err = Decide(s, p.command, now)
+		}
 		if p.err == nil {
 			p.err = err
 		}
@@ -274,8 +278,8 @@ func (e *Engine) unknown(b *batch, err error) error {
 	err = &UnknownOutcomeError{err}
 	e.logger.Error("the log cannot be written; the engine stops", "error", err, "seq", uint64(b.before.Seq))
 	after := e.abandon()
-	b.fail(err)
-	after.fail(ErrStopped)
+	e.fail(b, err)
+	e.fail(&after, ErrStopped)
 	return err
 }
 
@@ -289,8 +293,8 @@ func (e *Engine) reject(b *batch, err error) {
 	after := e.abandon()
 	e.full = time.Now()
 	err = fmt.Errorf("rejected: disk full; make room and send it again: %w", err)
-	b.fail(err)
-	after.fail(err)
+	e.fail(b, err)
+	e.fail(&after, err)
 }
 
 // abandon goes back to what is published, marked degraded, before any caller hears of

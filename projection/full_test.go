@@ -112,3 +112,45 @@ func foldOf(t *testing.T, log events.Log) []byte {
 	}
 	return dump(t, s)
 }
+
+// TestRule05RefusalsFollowFromWhatIsStored: a command that is refused because of another
+// one in its batch is not told so if that one was never stored, or perhaps not. What
+// would be refused anyway is.
+func TestRule05RefusalsFollowFromWhatIsStored(t *testing.T) {
+	for name, cause := range map[string]error{"full": events.ErrFull, "broken": errors.New("input/output error")} {
+		t.Run(name, inBubble(func(t *testing.T) {
+			g, e := gated(t)
+			first := start(t.Context(), e, limit("a1", opus, 600))
+			<-g.arrived
+			var batch []<-chan error
+			for _, do := range []Intent{
+				suspend("a2", "claude", "by hand"),
+				clearCell("a2", "claude"), // there would only be a suspension
+				&RemoveAccount{ID: "a3"},
+				suspend("a3", "*", "by hand"), // it would be unknown
+				suspend("nobody", "*", "by hand"),
+				lift("a1", "claude"), // there is only a cooldown
+			} {
+				batch = append(batch, start(t.Context(), e, command(do)))
+				synctest.Wait()
+			}
+			g.pass <- struct{}{}
+			if err := <-first; err != nil {
+				t.Fatal(err)
+			}
+			<-g.arrived
+			g.err.Store(&cause)
+			g.pass <- struct{}{}
+			for i, want := range []Code{"", "", "", "", CodeUnknownAccount, CodeWrongVerb} {
+				err := <-batch[i]
+				refused, ok := errors.AsType[*Error](err)
+				switch {
+				case want == "" && !errors.Is(err, cause):
+					t.Errorf("command %d is answered %v, want %v", i, err, cause)
+				case want != "" && (!ok || refused.Code != want):
+					t.Errorf("command %d is answered %v, want %s", i, err, want)
+				}
+			}
+		}))
+	}
+}
