@@ -84,6 +84,7 @@ func TestBoundedDependencies(t *testing.T) {
 		"github.com/spf13/cobra":             {"cmd", "tests"},
 		"github.com/rogpeppe/go-internal":    {"cmd", "tests"},
 		"github.com/prometheus/client_model": {"tests"},
+		"github.com/anishathalye/porcupine":  {"tests"},
 	}
 	seen := map[string]bool{}
 	for _, p := range listPackages(t) {
