@@ -65,6 +65,8 @@ type Log struct {
 	loss  *Loss  // nil: none
 	whole bool   // Open has checked all records, not only those after a checkpoint
 
+	unusable []unusable // checkpoints, found while opening
+
 	files   sync.Mutex // one at a time works on checkpoints and the index file
 	savedAt events.Seq // guarded by files: the seq of the index file; 0: none
 

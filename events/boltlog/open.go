@@ -66,6 +66,9 @@ func (l *Log) start(dir string) error {
 	if err := l.acceptLoss(head, noted); err != nil {
 		return err
 	}
+	for _, c := range l.unusable { // a log that is refused is left as it is
+		l.dropCheckpoint(c.seq, c.why)
+	}
 	l.head.Store(&head)
 	l.fill(from)
 	if l.o.ReadOnly {
@@ -155,9 +158,15 @@ func (l *Log) restore(last events.Seq) events.Head {
 		if err == nil {
 			return head
 		}
-		l.dropCheckpoint(s, err)
+		l.unusable = append(l.unusable, unusable{s, err})
 	}
 	return l.base
+}
+
+// unusable is a checkpoint that cannot be begun with, and why.
+type unusable struct {
+	seq events.Seq
+	why error
 }
 
 // fill sees that the index gets the records up to from, which were not read.
