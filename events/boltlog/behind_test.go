@@ -119,18 +119,25 @@ func TestFlippedBitsBehindACheckpoint(t *testing.T) {
 	}
 }
 
-// TestTruncatedBehindACheckpoint cuts the file at every page.
+// TestTruncatedBehindACheckpoint cuts the file at every page: one that is empty is not
+// made anew either, and the checkpoint stays.
 func TestTruncatedBehindACheckpoint(t *testing.T) {
-	dir, _ := newCheckpointed(t, 300, 290)
+	dir, want := newCheckpointed(t, 300, 290)
+	path := filepath.Join(dir, nameLog)
 	whole := usedPart(t, dir)
-	for size := 0; size < len(whole); size += os.Getpagesize() {
-		write(t, filepath.Join(dir, nameLog), string(whole[:size]))
+	for _, size := range cutsOf(len(whole)) {
+		write(t, path, string(whole[:size]))
 		l, err := Open(dir, new(fold).options())
-		if _, ok := errors.AsType[*DamageError](err); !ok {
-			t.Errorf("%d bytes: got the error %v, want a *DamageError", size, err)
+		if damage, ok := errors.AsType[*DamageError](err); !ok || damage.Path != path || damage.Held != 300 {
+			t.Errorf("%d bytes: got the error %v, want a *DamageError about record 300", size, err)
 			l.Close()
 		}
+		if got := readFile(t, path); !bytes.Equal(got, whole[:size]) {
+			t.Fatalf("%d bytes became %d", size, len(got))
+		}
 	}
+	write(t, path, string(whole))
+	opensLike(t, dir, want, 290)
 }
 
 // TestCloseWhileTheIndexFills ends a log whose index is being worked out.

@@ -86,27 +86,34 @@ func TestRefusesWhatIsNotAFile(t *testing.T) {
 }
 
 // TestRefusesATruncatedFile cuts the file at every page, and beside it: without
-// the check of its shape bbolt would open it and die of SIGBUS.
+// the check of its shape bbolt would open it and die of SIGBUS, or make it anew. With a
+// head file the error says what the log held; without one it is refused all the same.
 func TestRefusesATruncatedFile(t *testing.T) {
 	source, _ := newLog(t, 300)
 	whole := usedPart(t, source)
-	page := os.Getpagesize()
-	dir := t.TempDir() // without a head file, which would give it away
-	path := filepath.Join(dir, nameLog)
-	if len(whole) < 20*page {
-		t.Fatalf("the file has only %d pages", len(whole)/page)
+	if cuts := cutsOf(len(whole)); len(cuts) < 60 {
+		t.Fatalf("the file is cut at %v only", cuts)
 	}
-	for size := 0; size < len(whole); size += page {
-		for _, n := range []int{size - 1, size, size + 1} {
-			if n >= 0 {
-				write(t, path, string(whole[:n]))
-				refused[*DamageError](t, dir, path)
+	for _, words := range [][]string{{"nothing was changed", "head says that the log held record 300"}, {"nothing was changed"}} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, nameLog)
+		if len(words) > 1 {
+			write(t, filepath.Join(dir, nameHead), string(readFile(t, filepath.Join(source, nameHead))))
+		}
+		for _, size := range cutsOf(len(whole)) {
+			write(t, path, string(whole[:size]))
+			if damage := refused[*DamageError](t, dir, append(words, path)...); damage.Path != path || (damage.Held == 300) != (len(words) > 1) {
+				t.Errorf("%d bytes: the error is about %s, which held record %d", size, damage.Path, damage.Held)
+			}
+			if l, err := Open(dir, &Options{AcceptLoss: true}); err == nil { // no loss that could be told
+				l.Close()
+				t.Errorf("%d bytes are opened if a loss is accepted", size)
 			}
 		}
-	}
-	write(t, path, string(whole))
-	if n := count(t, mustOpen(t, dir, nil)); n != 300 {
-		t.Errorf("read %d records of the whole file, want 300", n)
+		write(t, path, string(whole))
+		if n := count(t, mustOpen(t, dir, nil)); n != 300 {
+			t.Errorf("read %d records of the whole file, want 300", n)
+		}
 	}
 }
 

@@ -63,10 +63,15 @@ type DamageError struct {
 	Err  error // what is wrong: for a record a *events.ChainError, which has its seq
 	// Advice says what to do. Empty: keep a copy, and restore a backup.
 	Advice string
+	// Held is the newest record that the head file says the log held. 0: not known.
+	Held events.Seq
 }
 
 func (e *DamageError) Error() string {
 	advice := cmp.Or(e.Advice, "keep a copy of the directory and restore a backup")
+	if e.Held > 0 {
+		advice += fmt.Sprintf(" (head says that the log held record %d)", e.Held)
+	}
 	return fmt.Sprintf("%s: %v; nothing was changed: %s", e.Path, e.Err, advice)
 }
 

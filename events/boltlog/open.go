@@ -3,6 +3,7 @@ package boltlog
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,7 +37,7 @@ func Open(dir string, o *Options) (*Log, error) {
 	return l, nil
 }
 
-func (l *Log) start(dir string) error {
+func (l *Log) start(dir string) (err error) {
 	if err := l.enter(dir); err != nil {
 		return err
 	}
@@ -44,6 +45,7 @@ func (l *Log) start(dir string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = l.held(err, noted.Seq) }()
 	if l.bolt, err = openBolt(l.root, l.name, l.o.ReadOnly); err != nil {
 		return err
 	}
@@ -79,6 +81,14 @@ func (l *Log) start(dir string) error {
 		l.noter.start()
 	}
 	return nil
+}
+
+// held tells whoever looks for a backup of a damaged log how far it should go.
+func (l *Log) held(err error, noted events.Seq) error {
+	if damage, ok := errors.AsType[*DamageError](err); ok && damage.Path == l.path() {
+		damage.Held = noted
+	}
+	return err
 }
 
 // enter opens and locks the directory, and makes the log if there is none.
