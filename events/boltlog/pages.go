@@ -17,10 +17,11 @@ import (
 // and elements of 16 bytes follow, in a branch {position 4, key size 4, page 8}, in a
 // leaf {flags 4, position 4, key size 4, value size 4} where positions count from
 // the element. The value of a bucket begins with its root page, 0 if the bucket
-// stands in the value itself. A freelist page holds page ids, 8 bytes each; a count
-// of ffff says that the first of them is the count.
+// stands in the value itself, and a sequence of 8 bytes. A freelist page holds page
+// ids, 8 bytes each; a count of ffff says that the first of them is the count.
 const (
 	elementSize  = 16
+	bucketSize   = 16
 	branchPage   = 1 << 0
 	leafPage     = 1 << 1
 	freelistPage = 1 << 4
@@ -86,6 +87,8 @@ func (t *pageTable) note(id uint64, page []byte) {
 	switch {
 	case pageHeaderSize+count*elementSize > len(page) && flags == branchPage:
 		t.kinds[id] = 0
+	case flags == leafPage && !leafHolds(page, count, (uint64(t.overflow[id])+1)*uint64(len(page))):
+		t.kinds[id] = 0
 	case flags == leafPage && count > 0:
 		at := page[pageHeaderSize:]
 		t.first[id] = key(at, order.Uint32(at[4:]), order.Uint32(at[8:]))
@@ -97,6 +100,20 @@ func (t *pageTable) note(id uint64, page []byte) {
 		}
 		t.children[id], t.first[id] = below, below[0].first
 	}
+}
+
+// leafHolds reports whether the elements that stand on a leaf page point into it and what
+// continues it, size bytes in all. bbolt would follow them anywhere in the process.
+func leafHolds(page []byte, count int, size uint64) bool {
+	order := binary.NativeEndian
+	for at := pageHeaderSize; at+elementSize <= len(page) && count > 0; at += elementSize {
+		e := page[at : at+elementSize]
+		if uint64(at)+uint64(order.Uint32(e[4:]))+uint64(order.Uint32(e[8:]))+uint64(order.Uint32(e[12:])) > size {
+			return false
+		}
+		count--
+	}
+	return true
 }
 
 // key returns the key of 8 bytes at a position counted from its element, and 0 for
@@ -195,11 +212,17 @@ func (t *pageTable) buckets() (roots []uint64, err error) {
 		if order.Uint32(element)&bucketLeaf == 0 {
 			continue
 		}
-		if value+8 > uint64(len(page)) {
+		end := value + uint64(order.Uint32(element[12:]))
+		if value+bucketSize > end || end > uint64(len(page)) {
 			return nil, fmt.Errorf("has damaged pages: element %d of page %d is outside of it", i, t.meta.root)
 		}
 		if root := order.Uint64(page[value:]); root != 0 {
 			roots = append(roots, root)
+			continue
+		}
+		inner := page[value+bucketSize : end] // a page in all but its id
+		if len(inner) < pageHeaderSize || !leafHolds(inner, int(order.Uint16(inner[10:])), uint64(len(inner))) {
+			return nil, fmt.Errorf("has damaged pages: a bucket in page %d is damaged", t.meta.root)
 		}
 	}
 	return roots, nil
