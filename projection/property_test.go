@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/abeyance/abeyance/events"
-	"github.com/abeyance/abeyance/events/eventstest"
 )
 
 // drawn draws commands and instants.
@@ -300,48 +300,68 @@ func TestRule17BoundsHoldForAnyHints(t *testing.T) {
 	})
 }
 
-// TestRule33AnyCommandsThroughTheEngine is the same through a running engine, with
-// commands that come together in batches.
+// TestRule33AnyCommandsThroughTheEngine is the same through a running engine on each kind
+// of log, with commands that come together in batches.
 func TestRule33AnyCommandsThroughTheEngine(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		d := &drawn{T: t, now: noon()}
-		log := eventstest.New()
-		e, err := Open(context.Background(), log, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
-		done := make(chan error)
-		n := rapid.IntRange(1, 30).Draw(t, "commands")
-		for range n {
-			c := command(d.intent(0))
-			go func() {
-				_, err := e.Execute(context.Background(), c)
-				done <- err
-			}()
-		}
-		for range n {
-			if err := <-done; err != nil {
-				if _, ok := err.(*Error); !ok {
+	for name, kind := range logKinds() {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			rapid.Check(t, func(t *rapid.T) {
+				dir := scratch(t, parent)
+				defer os.RemoveAll(dir)
+				log, err := kind.open(dir)
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-		}
-		e.Close()
-		fold := NewState()
-		fold.begin("memory")
-		for r, err := range log.Records(context.Background(), 0) {
-			if err != nil {
+				defer func() { log.Close() }()
+				v := throughEngine(t, log)
+				if log, err = kind.again(dir, log); err != nil {
+					t.Fatal(err)
+				}
+				fold := NewState()
+				fold.begin(v.State.Head().Log)
+				for r, err := range log.Records(context.Background(), 0) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					fold.Apply(r)
+				}
+				if !bytes.Equal(dumpOf(t, fold), dumpOf(t, v.State)) {
+					t.Fatal("the fold of the log is not the live state")
+				}
+				sameIndex(t, v.Index, newIndex(fold.order(), v.Index.from))
+			})
+		})
+	}
+}
+
+// throughEngine executes commands at the same time and returns what the engine published
+// last.
+func throughEngine(t *rapid.T, log events.Log) *View {
+	d := &drawn{T: t, now: noon()}
+	e, err := Open(context.Background(), log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	done := make(chan error)
+	n := rapid.IntRange(1, 30).Draw(t, "commands")
+	for range n {
+		c := command(d.intent(0))
+		go func() {
+			_, err := e.Execute(context.Background(), c)
+			done <- err
+		}()
+	}
+	for range n {
+		if err := <-done; err != nil {
+			if _, ok := err.(*Error); !ok {
 				t.Fatal(err)
 			}
-			fold.Apply(r)
 		}
-		if !bytes.Equal(dumpOf(t, fold), dumpOf(t, e.State())) {
-			t.Fatal("the fold of the log is not the live state")
-		}
-		x := e.View().Index
-		sameIndex(t, x, newIndex(fold.order(), x.from))
-	})
+	}
+	e.Close()
+	return e.View()
 }
 
 type failer interface {

@@ -17,8 +17,9 @@ import (
 	"github.com/abeyance/abeyance/events/eventstest"
 )
 
-func TestRule33RestartGivesTheSame(t *testing.T) {
-	log := eventstest.New()
+func TestRule33RestartGivesTheSame(t *testing.T) { onEachLog(t, restartGivesTheSame) }
+
+func restartGivesTheSame(t *testing.T, log events.Log, again func() events.Log) {
 	e := open(t, log, withAccounts(3))
 	execute(t, e, limit("a1", opus, 3600))
 	execute(t, e, limit("a2", lone, 3600))
@@ -27,12 +28,14 @@ func TestRule33RestartGivesTheSame(t *testing.T) {
 	want := dump(t, e.State())
 	e.Close()
 
-	again := open(t, log, nil) // without options what the log holds stays in force
-	if !bytes.Equal(want, dump(t, again.State())) {
+	log = again()
+	second := open(t, log, nil) // without options what the log holds stays in force
+	if !bytes.Equal(want, dump(t, second.State())) {
 		t.Error("the state after a restart differs")
 	}
-	again.Close()
+	second.Close()
 
+	log = again()
 	folded := NewState() // as a caller does while the log is opened
 	for r, err := range log.Records(t.Context(), 0) {
 		if err != nil {
@@ -66,13 +69,17 @@ func stateOf(t *testing.T, log string, _ *State) *State {
 }
 
 func TestRule13OptionsAreAppendedOnlyWhenDifferent(t *testing.T) {
-	log := eventstest.New()
+	onEachLog(t, optionsAreAppendedOnlyWhenDifferent)
+}
+
+func optionsAreAppendedOnlyWhenDifferent(t *testing.T, log events.Log, again func() events.Log) {
 	o := withAccounts(2)
 	o.Groups = &GroupsConfig{Bootstrap: PresetTwoPools}
 	o.Policy = &PolicyConfig{RulesConfig: RulesConfig{Capacity: &ClassConfig{None: true}}}
 	e := open(t, log, o)
 	head := e.State().Head()
 	e.Close()
+	log = again()
 	e = open(t, log, o)
 	if e.State().Head() != head {
 		t.Errorf("opening again with the same options appended %d records", e.State().Head().Seq-head.Seq)
@@ -86,13 +93,15 @@ func TestRule13OptionsAreAppendedOnlyWhenDifferent(t *testing.T) {
 	}
 }
 
-func TestStateAtAnyMoment(t *testing.T) {
+func TestStateAtAnyMoment(t *testing.T) { onEachLog(t, stateAtAnyMoment) }
+
+func stateAtAnyMoment(t *testing.T, log events.Log, _ func() events.Log) {
 	var clock atomic.Pointer[time.Time]
 	set := func(d time.Duration) { clock.Store(new(noon().Add(d))) }
 	set(0)
 	o := withAccounts(2)
 	o.Now = func() time.Time { return *clock.Load() }
-	e := open(t, eventstest.New(), o)
+	e := open(t, log, o)
 	dumps := map[events.Seq][]byte{e.State().Head().Seq: dump(t, e.State())}
 	instants := map[time.Time]events.Seq{noon(): e.State().Head().Seq}
 	for i := range 5 {
@@ -124,8 +133,10 @@ func TestStateAtAnyMoment(t *testing.T) {
 	}
 }
 
-func TestRule20RepeatsAreAnsweredAlike(t *testing.T) {
-	e := open(t, eventstest.New(), withAccounts(2))
+func TestRule20RepeatsAreAnsweredAlike(t *testing.T) { onEachLog(t, repeatsAreAnsweredAlike) }
+
+func repeatsAreAnsweredAlike(t *testing.T, log events.Log, _ func() events.Log) {
+	e := open(t, log, withAccounts(2))
 	keyed := command(&Suspend{Filter: Filter{Provider: "antigravity"}, Reason: "x", Forever: true})
 	keyed.IdempotencyKey, keyed.RequestHash = "k", events.Hash{1}
 	observed := limit("a1", opus, 600)
