@@ -139,15 +139,18 @@ func (c *Codec) readString(limit int) string {
 	if len(b) == 0 {
 		return ""
 	}
-	if s, ok := c.strings.find(b); ok {
-		return s
+	known := c.strings.slot(b)
+	if known != nil && *known == string(b) {
+		return *known
 	}
 	if !utf8.Valid(b) {
 		c.malformed("UTF-8 string")
 		return ""
 	}
 	s := string(b)
-	c.strings.keep(s)
+	if known != nil {
+		*known = s
+	}
 	return s
 }
 

@@ -1,6 +1,9 @@
 package wire
 
-import "hash/maphash"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 const (
 	sharedLen = 32      // longer strings seldom repeat
@@ -11,25 +14,30 @@ const (
 // records allocates a provider, a model or an actor once and not once per record.
 // It forgets: two strings of one slot displace each other, so its size is fixed
 // whatever it is fed. For one goroutine.
-type Strings struct {
-	seed  maphash.Seed
-	slots [sharedN]string
-}
+type Strings struct{ slots [sharedN]string }
 
 // NewStrings returns an empty table.
-func NewStrings() *Strings { return &Strings{seed: maphash.MakeSeed()} }
+func NewStrings() *Strings { return new(Strings) }
 
-// find returns the remembered string with the bytes b. A nil table knows none.
-func (t *Strings) find(b []byte) (string, bool) {
+// slot returns where a string with the bytes b is remembered; nil for one that never is.
+// A nil table remembers none. Bytes in the middle do not matter: ids that differ there
+// only displace each other.
+func (t *Strings) slot(b []byte) *string {
 	if t == nil || len(b) > sharedLen {
-		return "", false
+		return nil
 	}
-	s := t.slots[maphash.Bytes(t.seed, b)%sharedN]
-	return s, s == string(b)
-}
-
-func (t *Strings) keep(s string) {
-	if t != nil && len(s) <= sharedLen {
-		t.slots[maphash.String(t.seed, s)%sharedN] = s
+	var first, last uint64
+	switch {
+	case len(b) >= 8:
+		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
+	case len(b) >= 4:
+		first, last = uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))
+	default:
+		for _, c := range b {
+			first = first<<8 | uint64(c)
+		}
 	}
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: spreads what is alike
+	h := (first ^ bits.RotateLeft64(last, 29) ^ uint64(len(b))) * odd
+	return &t.slots[h>>(64-10)]
 }
