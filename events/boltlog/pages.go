@@ -87,7 +87,7 @@ func (t *pageTable) note(id uint64, page []byte) {
 	switch {
 	case pageHeaderSize+count*elementSize > len(page) && flags == branchPage:
 		t.kinds[id] = 0
-	case flags == leafPage && !leafHolds(page, count, (uint64(t.overflow[id])+1)*uint64(len(page))):
+	case flags == leafPage && leafEnd(page, count) > (uint64(t.overflow[id])+1)*uint64(len(page)):
 		t.kinds[id] = 0
 	case flags == leafPage && count > 0:
 		at := page[pageHeaderSize:]
@@ -102,18 +102,17 @@ func (t *pageTable) note(id uint64, page []byte) {
 	}
 }
 
-// leafHolds reports whether the elements that stand on a leaf page point into it and what
-// continues it, size bytes in all. bbolt would follow them anywhere in the process.
-func leafHolds(page []byte, count int, size uint64) bool {
+// leafEnd returns how far the elements that stand on a leaf page reach, which should be
+// no further than what continues it. bbolt would follow them anywhere in the process.
+func leafEnd(page []byte, count int) uint64 {
 	order := binary.NativeEndian
+	end := uint64(pageHeaderSize)
 	for at := pageHeaderSize; at+elementSize <= len(page) && count > 0; at += elementSize {
 		e := page[at : at+elementSize]
-		if uint64(at)+uint64(order.Uint32(e[4:]))+uint64(order.Uint32(e[8:]))+uint64(order.Uint32(e[12:])) > size {
-			return false
-		}
+		end = max(end, uint64(at)+uint64(order.Uint32(e[4:]))+uint64(order.Uint32(e[8:]))+uint64(order.Uint32(e[12:])))
 		count--
 	}
-	return true
+	return end
 }
 
 // key returns the key of 8 bytes at a position counted from its element, and 0 for
@@ -213,19 +212,32 @@ func (t *pageTable) buckets() (roots []uint64, err error) {
 			continue
 		}
 		end := value + uint64(order.Uint32(element[12:]))
-		if value+bucketSize > end || end > uint64(len(page)) {
+		if value > end || end > uint64(len(page)) {
 			return nil, fmt.Errorf("has damaged pages: element %d of page %d is outside of it", i, t.meta.root)
 		}
-		if root := order.Uint64(page[value:]); root != 0 {
-			roots = append(roots, root)
-			continue
+		root, ok := bucketRoot(page[value:end])
+		if !ok {
+			return nil, fmt.Errorf("has damaged pages: a bucket in page %d is not what was written", t.meta.root)
 		}
-		inner := page[value+bucketSize : end] // a page in all but its id
-		if len(inner) < pageHeaderSize || !leafHolds(inner, int(order.Uint16(inner[10:])), uint64(len(inner))) {
-			return nil, fmt.Errorf("has damaged pages: a bucket in page %d is damaged", t.meta.root)
+		if root != 0 {
+			roots = append(roots, root)
 		}
 	}
 	return roots, nil
+}
+
+// bucketRoot returns the root page of a bucket from its value, and whether that is
+// whole: what follows is a page in all but its id if the bucket stands there, else nothing.
+func bucketRoot(value []byte) (root uint64, ok bool) {
+	if len(value) < bucketSize {
+		return 0, false
+	}
+	root, inner := binary.NativeEndian.Uint64(value), value[bucketSize:]
+	if root != 0 || len(inner) < pageHeaderSize {
+		return root, root != 0 && len(inner) == 0
+	}
+	count := binary.NativeEndian.Uint16(inner[10:])
+	return 0, leafEnd(inner, int(count)) == uint64(len(inner))
 }
 
 // free takes the freelist's own page and the free pages.
