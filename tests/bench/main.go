@@ -2,7 +2,7 @@
 // prints them as one table: what was measured, the floor taken in the same run, the
 // ratio, and the goal.
 //
-//	go run ./tests/bench            every row, about five minutes on two cores
+//	go run ./tests/bench            every row, about six minutes on two cores
 //	go run ./tests/bench -time 10ms a quick look
 //
 // It reports what it measures; a goal that is missed is marked, and fails nothing: the
@@ -58,7 +58,8 @@ func run(ctx context.Context, out io.Writer, o options) error {
 
 // measure runs one promise's benchmarks in their package.
 func measure(ctx context.Context, p promise, benchtime string) ([]result, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", p.bench, "-benchmem", "-benchtime", benchtime, p.pkg)
+	args := []string{"test", "-run", "^$", "-bench", p.bench, "-benchmem", "-benchtime", benchtime, p.pkg}
+	cmd := exec.CommandContext(ctx, "go", append(args, p.flags()...)...)
 	var text, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &said
 	if err := cmd.Run(); err != nil {

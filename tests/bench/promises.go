@@ -14,10 +14,19 @@ const module = "github.com/abeyance/abeyance"
 // promise is a benchmark, and what its metrics are to be.
 type promise struct {
 	pkg, bench string
-	figure     string // the metric to show; of time, in ns
+	figure     string // the metric to show
 	floor      string // the metric of the floor, if it has one
 	ratio      string // the metric of the ratio, if it has one
 	goals      []goal
+}
+
+// flags are those of the package's tests: a start is promised of a longer log than one
+// that all benchmarks together have time for.
+func (p promise) flags() []string {
+	if p.bench == "^BenchmarkStart$" {
+		return []string{"-records", "1000000"}
+	}
+	return nil
 }
 
 // goal bounds a metric.
@@ -39,7 +48,7 @@ func (g goal) where(pattern string) goal {
 	return g
 }
 
-// promises are the numbers of selection and publishing, and those of appending, in
+// promises are the numbers of selection and publishing, of appending, and of starting, in
 // the order of what users meet.
 func promises(only string) []promise {
 	all := []promise{
@@ -76,6 +85,16 @@ func promises(only string) []promise {
 				atLeast("ratio", 0.65).where("waiters=1024$"),
 			},
 		},
+		{
+			module + "/tests/bench", "^BenchmarkStart$", "ms", "floor-ms", "x-floor",
+			[]goal{
+				atMost("x-floor", 3).where("verify/"), atMost("ms", 1500).where("verify/"), atMost("ms", 1500).where("fold/"),
+				atMost("x-floor", 3).where("cold/"),
+				atMost("ms", 300).where("checkpoint/"), atMost("x-floor", 2).where("checkpoint/"),
+				atMost("ms", 2).where("history/"),
+			},
+		},
+		{module + "/tests/bench", "^BenchmarkFileSize$", "file/encoded", "", "", []goal{atMost("file/encoded", 1.3)}},
 	}
 	if only == "" {
 		return all
