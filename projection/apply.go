@@ -3,6 +3,7 @@ package projection
 import (
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -105,13 +106,22 @@ func (s *State) changeCell(account, target string, r *events.Record, f func(*Cel
 	if a == nil || target == "" {
 		return
 	}
-	if evict, ok := a.roomFor(target, r.At); ok && evict != "" {
+	if evict, ok := a.roomFor(target, decidedAt(r)); ok && evict != "" {
 		a = a.without(evict)
 	}
 	s.replace(k, a.with(target, func(c *Cell) {
 		f(c)
 		c.LastSeq = r.Seq
 	}))
+}
+
+// decidedAt is the clock that a record was decided by, as far as it tells. Its date lies
+// ahead of that after the clock went back.
+func decidedAt(r *events.Record) time.Time {
+	if e, ok := r.Event.(*events.LimitObserved); ok {
+		return e.ObservedAt
+	}
+	return r.At
 }
 
 func (a *Account) without(target string) *Account {

@@ -53,6 +53,22 @@ func TestRule13RegroupingAfterAClockThatWentBack(t *testing.T) {
 	x.status("a2", "gemini", StatusSuspended)
 }
 
+// A model cell that makes room for another blocks nothing by the clock of the decision:
+// the record's date may lie ahead of it.
+func TestRule11RoomAfterAClockThatWentBack(t *testing.T) {
+	x := newScenario(t)
+	x.at(24*time.Hour).report("a2", opus, quota(600))
+	x.at(0)
+	for i := range MaxModelCells - 1 {
+		x.report("a1", odd(i), capacity(300))
+	}
+	x.report("a1", lone, capacity(60))
+	x.at(2*time.Minute).effect(x.report("a1", "one-more", capacity(60)), events.EffectStarted)
+	for i := range MaxModelCells - 1 {
+		x.status("a1", "model:"+odd(i), StatusCooling)
+	}
+}
+
 func TestRule07TruthDoesNotWaitForExpiry(t *testing.T) {
 	x := newScenario(t)
 	x.report("a1", opus, quota(600))
