@@ -53,6 +53,29 @@ func TestRule13RegroupingAfterAClockThatWentBack(t *testing.T) {
 	x.status("a2", "gemini", StatusSuspended)
 }
 
+// A clear that is dated by a clock that went back since does not make the limits of
+// the time until then older than itself.
+func TestRule34LimitAfterAClearDatedAhead(t *testing.T) {
+	x := newScenario(t)
+	x.at(24*time.Hour).report("a1", opus, quota(600))
+	x.do(clearCell("a1", "claude"))
+	x.at(time.Minute)
+	x.effect(x.report("a1", opus, quota(600)), events.EffectStarted)
+	x.usable(opus, "a2")
+	// A clock that is set by seconds leaves evidence in its order.
+	x.at(25*time.Hour).report("a2", opus, quota(600))
+	x.do(clearCell("a2", "claude"))
+	x.at(25*time.Hour-time.Second).effect(x.report("a2", opus, quota(600)), events.EffectNone, events.WhyStale)
+}
+
+// The same holds for an account that was removed and added again.
+func TestRule34ReportAfterARemovalDatedAhead(t *testing.T) {
+	x := newScenario(t)
+	x.at(24 * time.Hour).do(&RemoveAccount{ID: "a1"})
+	x.at(time.Minute).add("a1", "antigravity")
+	x.effect(x.report("a1", opus, quota(600)), events.EffectStarted)
+}
+
 // A model cell that makes room for another blocks nothing by the clock of the decision:
 // the record's date may lie ahead of it.
 func TestRule11RoomAfterAClockThatWentBack(t *testing.T) {

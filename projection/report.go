@@ -58,7 +58,7 @@ func (c *Report) decide(d *decider) error {
 			return nil
 		}
 	}
-	if m, ok := d.s.removed.get(c.Account); ok && c.before(m) {
+	if m, ok := d.s.removed.get(c.Account); ok && c.before(m, d.now) {
 		return refuse(CodeAccountRemoved, "account %q was removed (record %d) after this request was sent", c.Account, m.Seq)
 	}
 	o := observation{Report: c, d: d, id: id, account: d.s.Account(c.Account)}
@@ -100,12 +100,13 @@ func (c *Report) check(d *decider) error {
 	return nil
 }
 
-// before reports whether the request is known to have been sent before a mark.
-func (c *Report) before(m Mark) bool {
+// before reports whether the request is known to have been sent before a mark. A mark
+// far ahead of the clock was dated before that went back, and dates no request.
+func (c *Report) before(m Mark, now time.Time) bool {
 	if c.Lease > 0 {
 		return c.Lease < m.Seq
 	}
-	return !c.StartedAt.IsZero() && c.StartedAt.Before(m.At)
+	return !c.StartedAt.IsZero() && c.StartedAt.Before(m.At) && m.At.Sub(now) <= maxJump
 }
 
 // since reports whether the request is known to have been sent after a mark.
@@ -307,7 +308,7 @@ func (o *observation) exempt(e *events.LimitObserved, cell *Cell, rule events.Cl
 		return events.WhyNoModel
 	case !o.operationBlocks(e.Class):
 		return events.WhyOperation
-	case cell.Ended.Seq > 0 && o.before(cell.Ended):
+	case cell.Ended.Seq > 0 && o.before(cell.Ended, o.d.now):
 		return events.WhyStale
 	case o.poisonous(e.Class, o.d.s.policy.Rules(o.id.Provider, o.id.Group).Poison):
 		return events.WhyPoison
