@@ -8,18 +8,16 @@ import (
 
 // clock watches the wall clock against the monotonic one.
 type clock struct {
-	wall time.Time
-	mono time.Time
+	wall time.Time     // at the last look; zero: there was none
+	mono time.Duration // the same on the monotonic clock, from any start
 }
 
 // look returns how far the wall clock moved beyond the time that really passed
 // since the last look.
-func (c *clock) look(wall time.Time) time.Duration {
-	mono := time.Now()
+func (c *clock) look(wall time.Time, mono time.Duration) (jump time.Duration) {
 	wall = wall.Round(0) // without its monotonic reading
-	jump := time.Duration(0)
-	if !c.mono.IsZero() {
-		jump = wall.Sub(c.wall) - mono.Sub(c.mono)
+	if !c.wall.IsZero() {
+		jump = wall.Sub(c.wall.Add(mono - c.mono)) // centuries are cut to what fits
 	}
 	c.wall, c.mono = wall, mono
 	return jump
@@ -28,7 +26,8 @@ func (c *clock) look(wall time.Time) time.Duration {
 // watchClock notes a jump of the wall clock. Deadlines follow the wall clock, as
 // providers give them, so a jump ends or prolongs cooldowns: an operator must see it.
 func (e *Engine) watchClock() {
-	jump := e.clock.look(e.now())
+	// Not from one time.Now to the next: after 2157 those have no monotonic reading.
+	jump := e.clock.look(e.now(), time.Since(e.began))
 	if jump.Abs() <= maxJump {
 		return
 	}

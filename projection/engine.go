@@ -105,6 +105,7 @@ type Engine struct {
 	full     time.Time // when the disk was full last
 	work     *State
 	clock    clock
+	began    time.Time // with a monotonic reading
 	decider  decider
 	sealer   events.Sealer
 	deciding batch  // decided, and not on its way yet
@@ -160,7 +161,8 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 			return nil, fmt.Errorf("registering the engine's metrics: %w", err)
 		}
 	}
-	e.clock.look(e.now())
+	e.began = time.Now()
+	e.clock.look(e.now(), 0)
 	e.startCheckpoints(o.Checkpoints)
 	go e.run()
 	if err := e.configure(ctx, o); err != nil {

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,29 @@ func TestRule34TimersFollowAJumpWithin30Seconds(t *testing.T) {
 		}
 		e.Close()
 	})
+}
+
+func TestRule34JumpsOfAnyLength(t *testing.T) {
+	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		name     string
+		to       time.Time // noon, and a second later by the monotonic clock
+		low, top time.Duration
+	}{
+		{"none", noon().Add(time.Second), 0, 0},
+		{"a second repeated", noon(), -time.Second, -time.Second},
+		{"an hour back", noon().Add(time.Second - time.Hour), -time.Hour, -time.Hour},
+		{"a century ahead", noon().Add(time.Second).AddDate(100, 0, 0), 36524 * day, 36525 * day},
+		{"beyond what a duration can say", year(9999), 100_000 * day, math.MaxInt64},
+		{"and back", year(1), math.MinInt64, -100_000 * day},
+	} {
+		var k clock
+		if jump := k.look(noon(), time.Hour); jump != 0 {
+			t.Errorf("the first look sees a jump of %s", jump)
+		}
+		between(t, c.name, k.look(c.to, time.Hour+time.Second), c.low, c.top)
+		between(t, "a look later", k.look(c.to.Add(time.Minute), time.Hour+time.Second+time.Minute), 0, 0)
+	}
 }
 
 // An engine that is never idle notices a jump as well.
