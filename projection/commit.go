@@ -178,6 +178,9 @@ func (e *Engine) decide(p *pending, now time.Time) {
 	from := len(b.records)
 	if b.records, err = e.sealer.Seal(b.records, e.work.head, now, d.Drafts); err != nil {
 		p.err = refuse(CodeInvalid, "the command does not fit the log: %v", err)
+		if _, ok := p.command.Do.(*Expire); ok { // the clock is in a year that the log cannot hold
+			e.expireLater()
+		}
 		return
 	}
 	recs := b.records[from:len(b.records):len(b.records)]
@@ -199,7 +202,7 @@ func (e *Engine) launch() {
 	if e.flying != nil {
 		return
 	}
-	if now := e.now().UTC(); e.work.Due(now) && e.pause() <= 0 {
+	if now := e.now().UTC(); e.work.Due(now) && e.pause() == 0 {
 		e.decide(e.expiry(), now)
 	}
 	b := e.deciding
@@ -291,7 +294,7 @@ func (e *Engine) reject(b *batch, err error) {
 		e.logger.Error("the disk is full; commands are rejected until there is room", "error", err, "seq", uint64(b.before.Seq))
 	}
 	after := e.abandon()
-	e.full = time.Now()
+	e.expireLater()
 	err = fmt.Errorf("rejected: disk full; make room and send it again: %w", err)
 	e.fail(b, err)
 	e.fail(&after, err)

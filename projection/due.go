@@ -58,6 +58,18 @@ type dueItem struct {
 // noDeadline is after all deadlines.
 const noDeadline = math.MaxInt64
 
+// clockAt is a reading of the clock as deadlines are kept. It may be of any year: one
+// beyond all deadlines is after them, and before noDeadline.
+func clockAt(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64+1)):
+		return math.MinInt64 + 1
+	case t.After(time.Unix(0, noDeadline-1)):
+		return noDeadline - 1
+	}
+	return t.UnixNano()
+}
+
 // heapWidth is how many children a place in the heap has: about as many as fit a
 // cache line, because an account that is put off goes down most of a heap that is
 // cold.
@@ -217,7 +229,7 @@ func (s *State) Due(now time.Time) bool {
 
 // overdue returns the first deadlines at or before now in order, at most a limit.
 func (s *State) overdue(now time.Time, limit int) []deadline {
-	due, _ := s.queue().split(now.UnixNano(), nil)
+	due, _ := s.queue().split(clockAt(now), nil)
 	// In a storm of deadlines their instants are sorted far faster than they are.
 	slices.SortFunc(due, func(a, b dueItem) int { return cmp.Compare(a.at, b.at) })
 	var all []deadline
@@ -271,9 +283,10 @@ func (o *order) between(from, to time.Time) iter.Seq[string] {
 				return
 			}
 		}
-		due, _ := o.queue.split(to.UnixNano(), o.slots)
+		first, last := clockAt(from), clockAt(to)
+		due, _ := o.queue.split(last, o.slots)
 		for _, x := range due {
-			if o.work.after(x, from.UnixNano()-1) <= to.UnixNano() && !yield(o.work.accounts.at(x.slot).ID) {
+			if o.work.after(x, first-1) <= last && !yield(o.work.accounts.at(x.slot).ID) {
 				return
 			}
 		}
@@ -282,13 +295,14 @@ func (o *order) between(from, to time.Time) iter.Seq[string] {
 
 // next returns the earliest deadline after t; false if there is none.
 func (o *order) next(t time.Time) (at time.Time, ok bool) {
-	due, next := o.queue.split(t.UnixNano(), o.slots)
+	last := clockAt(t)
+	due, next := o.queue.split(last, o.slots)
 	for _, x := range due {
-		next = min(next, o.work.after(x, t.UnixNano()))
+		next = min(next, o.work.after(x, last))
 	}
 	for _, id := range o.ahead {
 		if a := o.Account(id); a != nil {
-			next = min(next, a.deadlineAfter(t.UnixNano()))
+			next = min(next, a.deadlineAfter(last))
 		}
 	}
 	if next == noDeadline {

@@ -26,8 +26,9 @@ const (
 	// maxJump is how far the wall clock may stray from the monotonic one between two
 	// looks before it is called a jump.
 	maxJump = 10 * time.Second
-	// fullPause is how long the expiry loop waits for a full disk to have room.
-	fullPause = time.Second
+	// expirePause is how long the expiry loop waits after a full disk, or a clock in a
+	// year that no record can have.
+	expirePause = time.Second
 )
 
 // ErrBusy means the queue is full and the command was not executed; try again in a
@@ -102,10 +103,10 @@ type Engine struct {
 	checkpoints checkpointer
 
 	// The writer's own.
-	full     time.Time // when the disk was full last
 	work     *State
 	clock    clock
-	began    time.Time // with a monotonic reading
+	began    time.Time     // with a monotonic reading
+	retry    time.Duration // after began: until then expiries are left alone
 	decider  decider
 	sealer   events.Sealer
 	deciding batch  // decided, and not on its way yet

@@ -2,8 +2,10 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -123,6 +125,50 @@ func TestRule34JumpsOfAnyLength(t *testing.T) {
 		between(t, c.name, k.look(c.to, time.Hour+time.Second), c.low, c.top)
 		between(t, "a look later", k.look(c.to.Add(time.Minute), time.Hour+time.Second+time.Minute), 0, 0)
 	}
+}
+
+// The log holds no instant after 2262. A clock that says so ends what it says is over,
+// records nothing, and does not keep the engine busy.
+func TestRule34AClockBeyondTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var clock jumpy
+		var looks atomic.Int64
+		o := withAccounts(1)
+		o.Now = func() time.Time {
+			looks.Add(1)
+			return clock.now()
+		}
+		log := eventstest.New()
+		e := open(t, log, o)
+		defer e.Close()
+		execute(t, e, limit("a1", opus, 7200))
+		head := e.State().Head()
+		clock.jump(270 * 365 * day)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		before := looks.Load()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := looks.Load() - before; n == 0 || n > 60*10 {
+			t.Errorf("the clock was read %d times within a minute", n)
+		}
+		if n := usableOf(e, opus); n != 1 {
+			t.Errorf("the index has %d accounts usable, want 1", n)
+		}
+		_, err := e.Execute(t.Context(), limit("a1", pro, 60))
+		if refused, ok := errors.AsType[*Error](err); !ok || !strings.Contains(refused.Message, "the year 2269") {
+			t.Errorf("error %v, want a refusal that names the year", err)
+		}
+		if h := e.State().Head(); h != head {
+			t.Errorf("record %d was written", h.Seq)
+		}
+		clock.jump(-270 * 365 * day)
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		if n := len(expired(t, log)); n != 1 {
+			t.Errorf("%d expiries with the clock right again, want 1", n)
+		}
+	})
 }
 
 // An engine that is never idle notices a jump as well.

@@ -73,7 +73,7 @@ func (e *Engine) show(v View, gained gains) {
 func (e *Engine) untilDue() time.Duration {
 	wait := e.untilStale()
 	if at, ok := e.work.NextDeadline(); ok && e.flying == nil {
-		wait = min(wait, max(at.Sub(e.now()), e.pause(), 0))
+		wait = min(wait, max(at.Sub(e.now()), e.pause()))
 	}
 	return wait
 }
@@ -87,10 +87,7 @@ func (e *Engine) untilStale() time.Duration {
 	return max(wait, 0)
 }
 
-// pause is how long to leave a full disk alone with expiries.
-func (e *Engine) pause() time.Duration {
-	if !e.view.Load().Degraded {
-		return 0
-	}
-	return fullPause - time.Since(e.full)
-}
+// pause is how long to leave expiries alone after they could not be recorded.
+func (e *Engine) pause() time.Duration { return max(e.retry-time.Since(e.began), 0) }
+
+func (e *Engine) expireLater() { e.retry = time.Since(e.began) + expirePause }
