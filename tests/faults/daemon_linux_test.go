@@ -59,6 +59,7 @@ type daemon struct {
 	t      *testing.T
 	path   string // of the program
 	dir    string
+	env    []string // beside the test's own
 	cmd    *exec.Cmd
 	out    *buffer
 	client http.Client
@@ -87,6 +88,7 @@ func (d *daemon) launch(below ...string) {
 func (d *daemon) begin() {
 	d.t.Helper()
 	d.out, d.exited = new(buffer), make(chan struct{})
+	d.cmd.Env = append(os.Environ(), d.env...)
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if d.cmd.SysProcAttr == nil {
 		d.cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -1,6 +1,7 @@
 // Package faults injures a running Abeyance in the ways that machines do, and checks
 // that nothing it acknowledged is lost: processes killed at any point, power cuts,
-// disks that fail, fill up or turn read-only, and files taken away from under it.
+// disks that fail, fill up or turn read-only, files taken away from under it, clocks that
+// jump, and machines that fall asleep.
 //
 // Every suite works alike. A process under test says what it acknowledged on a pipe,
 // and only after the call that promises it has returned. The test notes that, injures
@@ -18,12 +19,15 @@
 // any of them, with any of the changes lost that no sync had made durable, or torn, and
 // opens such crash states one after another. Its negative controls leave out syncs.
 //
+// The wall clock that jumps is a daemon's own: the program is built once more, with a
+// package time that adds what a file says to what the system's clock does.
+//
 // The suites take minutes, need Linux and root, and mount file systems, in a mount
 // namespace of their own. They run if ABEYANCE_FAULTS is 1, as in .ci/run, at the
-// lengths that the flags -kills, -cuts, -fills, -errors and -states have by default. The
-// long form is
+// lengths that the flags -kills, -cuts, -fills, -errors, -states, -jumps and -asleep
+// have by default. The long form is
 //
-//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 200 -errors 200 -states 2000
+//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 200 -errors 200 -states 2000 -jumps 2000 -asleep 1m
 //
 // A run is repeated with -seed. Moments, and what a crash loses, are chosen from the
 // seed; what the process does by then is up to the machine. With -artifacts the

@@ -20,6 +20,8 @@ var (
 	fills  = flag.Int("fills", 20, "times to fill a disk and make room, per file system")
 	errs   = flag.Int("errors", 12, "times to make a disk fail at a sync")
 	states = flag.Int("states", 300, "states that a crash may leave to try, of a recorded process")
+	jumps  = flag.Int("jumps", 200, "steps of a walk with a clock that jumps")
+	asleep = flag.Duration("asleep", 2*time.Second, "how long a machine is suspended")
 	seed   = flag.Uint64("seed", 0, "seed of the moments; 0: from the clock")
 )
 
