@@ -33,15 +33,21 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(fmt.Sprintf("waiters=%d", waiters), func(b *testing.B) {
 			e := openEngine(b)
 			bare := startBare(b)
-			reports := new(atomic.Int64)
-			least := drive(b, waiters, b.N, func() error { return bare.append() })
 			before := e.State().Head().Seq
-			b.ResetTimer()
-			took := drive(b, waiters, b.N, func() error {
-				_, err := e.Execute(b.Context(), report(int(reports.Add(1))))
-				return err
-			})
-			b.StopTimer()
+			var least, took time.Duration
+			// In turns, so that a machine that is busy for a while is so for both.
+			for n := 0; n < b.N; {
+				commands := make([]projection.Command, min(b.N-n, max(b.N/turns, 1)))
+				for i := range commands {
+					n++
+					commands[i] = report(n)
+				}
+				least += drive(b, waiters, len(commands), func(int) error { return bare.append() })
+				took += drive(b, waiters, len(commands), func(i int) error {
+					_, err := e.Execute(b.Context(), commands[i])
+					return err
+				})
+			}
 			if n := int(e.State().Head().Seq - before); n != b.N {
 				b.Errorf("%d records for %d reports", n, b.N)
 			}
@@ -52,17 +58,23 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// drive calls op n times in all from some goroutines that each wait for it, and
-// returns how long that took.
-func drive(b *testing.B, waiters, n int, op func() error) time.Duration {
-	var left atomic.Int64
-	left.Store(int64(n))
+// turns is how often the floor and the engine take turns in a run.
+const turns = 10
+
+// drive calls op n times in all, numbered from 0, from some goroutines that each wait for
+// it, and returns how long that took.
+func drive(b *testing.B, waiters, n int, op func(i int) error) time.Duration {
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	began := time.Now()
 	for range waiters {
 		wg.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := op(); err != nil {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := op(i); err != nil {
 					b.Error(err)
 					return
 				}
