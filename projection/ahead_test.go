@@ -13,14 +13,34 @@ import (
 	"github.com/abeyance/abeyance/events/eventstest"
 )
 
+// fly starts commands that are on their way to the disk together when it returns, too many
+// for the writer to append them itself. It must be in a bubble.
+func fly(t *testing.T, g *gate, e *Engine, commands ...Command) (done []<-chan error) {
+	t.Helper()
+	first := start(t.Context(), e, limit("a3", flash, 60)) // stands in the way of the others
+	<-g.arrived
+	for len(commands) <= few {
+		commands = append(commands, commands[0])
+	}
+	for _, c := range commands {
+		done = append(done, start(t.Context(), e, c))
+		synctest.Wait()
+	}
+	g.pass <- struct{}{}
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	<-g.arrived
+	return done
+}
+
 // ahead runs a test in a bubble, with a batch on its way to a disk that waits and a
 // second one decided on top of it.
 func ahead(t *testing.T, f func(g *gate, e *Engine, flying, onTop []<-chan error)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		g, e := gated(t)
-		first := []<-chan error{start(t.Context(), e, command(suspend("a1", "*", "first")))}
-		<-g.arrived
+		first := fly(t, g, e, command(suspend("a1", "*", "first")))
 		var second []<-chan error
 		for _, c := range []Command{
 			command(suspend("a2", "*", "second")),
@@ -32,6 +52,26 @@ func ahead(t *testing.T, f func(g *gate, e *Engine, flying, onTop []<-chan error
 			synctest.Wait()
 		}
 		f(g, e, first, second)
+	})
+}
+
+// TestRule04CancellationOnTop: what is decided on top of a batch waits for its outcome.
+func TestRule04CancellationOnTop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		fly(t, g, e, command(suspend("a1", "*", "first")))
+		ctx, cancel := context.WithCancel(t.Context())
+		onTop := start(ctx, e, limit("a2", opus, 600))
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if answered(onTop) {
+			t.Fatal("the command that was decided did not wait for its outcome")
+		}
+		close(g.pass)
+		if err := <-onTop; err != nil || e.State().Account("a2").Cell("claude").Cooling == nil {
+			t.Errorf("the command that was decided: %v, or it is not visible", err)
+		}
 	})
 }
 
@@ -156,10 +196,12 @@ func TestRule07IndexOfWhatIsPublishedWhileMoreIsDecided(t *testing.T) {
 		for i, id := range []string{"a1", "a2", "a3", "a4"} {
 			execute(t, e, limit(id, opus, float64(i+1)*3600))
 		}
+		for len(log.arrived) > 0 {
+			<-log.arrived
+		}
 		log.pass = make(chan struct{})
 		defer close(log.pass)
-		go e.Execute(t.Context(), limit("a1", opus, 9*3600))
-		synctest.Wait()
+		fly(t, log, e, limit("a1", opus, 9*3600))
 		for _, c := range []Command{
 			limit("a2", opus, 9*3600),
 			command(&RemoveAccount{ID: "a3"}),
@@ -194,29 +236,35 @@ func (l *steady) Append(ctx context.Context, recs []events.Record) error {
 // TestRule07ExpiryUnderLoad: with commands coming all the time, so that a batch is always
 // on its way, what is over is recorded with the next.
 func TestRule07ExpiryUnderLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e, err := Open(t.Context(), &steady{eventstest.New()}, withAccounts(3))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
-		execute(t, e, limit("a1", opus, 60))
-		until := e.State().Account("a1").Cell("claude").Cooling.Until
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		for range 4 {
-			go func() {
-				for ctx.Err() == nil {
-					execute(t, e, limit("a2", pro, 600))
+	for _, writers := range []int{1, few, 3 * few} {
+		t.Run(fmt.Sprint(writers), inBubble(func(t *testing.T) { expiryUnderLoad(t, writers) }))
+	}
+}
+
+func expiryUnderLoad(t *testing.T, writers int) {
+	e, err := Open(t.Context(), &steady{eventstest.New()}, withAccounts(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	execute(t, e, limit("a1", opus, 60))
+	until := e.State().Account("a1").Cell("claude").Cooling.Until
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range writers {
+		go func() {
+			for ctx.Err() == nil {
+				if _, err := e.Execute(t.Context(), limit("a2", pro, 600)); err != nil && !errors.Is(err, ErrStopped) {
+					t.Error(err)
 				}
-			}()
-		}
-		time.Sleep(time.Until(until) + 4*time.Millisecond)
-		if e.State().Account("a1").Cell("claude").Cooling != nil {
-			t.Error("the expiry is not recorded")
-		}
-		if n := e.State().Head().Seq; n < 10_000 {
-			t.Errorf("%d records; the load was none", n)
-		}
-	})
+			}
+		}()
+	}
+	time.Sleep(time.Until(until) + 4*time.Millisecond)
+	if e.State().Account("a1").Cell("claude").Cooling != nil {
+		t.Error("the expiry is not recorded")
+	}
+	if n := e.State().Head().Seq; n < 10_000 {
+		t.Errorf("%d records; the load was none", n)
+	}
 }

@@ -47,6 +47,7 @@ type batch struct {
 	before  events.Head // of the state that the first was decided on
 	head    events.Head // after the records
 	began   time.Time   // when the append began
+	here    bool        // the writer is to append it itself
 
 	// What is published once the records are durable, and the accounts that it changes;
 	// without a state until it is worked out.
@@ -92,10 +93,7 @@ func (e *Engine) write() error {
 				return err
 			}
 		case <-timer.C:
-			// Also after the clock went back the index is brought up to now.
-			if now := e.now().UTC(); !e.view.Load().Index.Exact(now) {
-				e.reindex(now)
-			}
+			e.refresh()
 		case <-stop:
 			stop = nil
 		}
@@ -103,6 +101,7 @@ func (e *Engine) write() error {
 		e.watchClock()
 		e.launch() // before the answers are given: the disk is what all wait for
 		landed.answer()
+		e.appendHere()
 		e.prepare()
 		timer.Reset(e.untilDue())
 	}
@@ -117,9 +116,7 @@ func (e *Engine) linger() {
 	for {
 		select {
 		case <-timer.C:
-			if now := e.now().UTC(); !e.view.Load().Index.Exact(now) {
-				e.reindex(now)
-			}
+			e.refresh()
 			timer.Reset(e.untilStale())
 		case <-e.stop:
 			return
@@ -219,8 +216,28 @@ func (e *Engine) launch() {
 		return
 	}
 	b.head, b.began = e.work.head, time.Now()
-	e.flying = &b
-	go func() { e.appended <- e.log.Append(context.Background(), b.records) }()
+	b.here = e.last <= few && len(b.taken) <= few && len(e.queue) == 0
+	e.last, e.flying = len(b.taken), &b
+	if !b.here {
+		go func() { e.appended <- e.log.Append(context.Background(), b.records) }()
+	}
+}
+
+// few commands at a time are appended by the writer itself: to hand them to another
+// goroutine takes longer than what could be decided meanwhile.
+const few = 4
+
+// appendHere appends the batch on its way, unless another goroutine does.
+func (e *Engine) appendHere() {
+	b := e.flying
+	if b == nil || !b.here {
+		return
+	}
+	b.here = false
+	end := e.keepRight()
+	err := e.log.Append(context.Background(), b.records)
+	end()
+	e.appended <- err
 }
 
 func (e *Engine) expiry() *pending {

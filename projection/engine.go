@@ -17,9 +17,8 @@ import (
 
 // Bounds of the writer.
 const (
-	maxBatch   = 1024                  // commands decided before one append
-	maxWaiting = 4096                  // commands behind the batch on its way to the disk; more are refused with ErrBusy
-	maxQueue   = maxWaiting - maxBatch // of those, the ones that are not decided yet
+	maxQueue = 4096 // commands waiting; more are refused with ErrBusy
+	maxBatch = 1024 // commands decided before one append
 	// maxIdle is the longest the expiry timer sleeps: timers follow the monotonic
 	// clock, deadlines the wall clock, which may jump.
 	maxIdle = 30 * time.Second
@@ -111,6 +110,7 @@ type Engine struct {
 	sealer   events.Sealer
 	deciding batch  // decided, and not on its way yet
 	flying   *batch // on its way to the disk; nil: none
+	last     int    // commands of the batch before
 
 	appended chan error // what became of the batch on its way
 }

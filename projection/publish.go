@@ -2,6 +2,7 @@ package projection
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -37,18 +38,42 @@ func (e *Engine) publish(b *batch) {
 		e.logger.Info("the log can be written again", "seq", uint64(b.view.State.head.Seq))
 	}
 	e.show(b.view, b.gained)
-	if now := e.now().UTC(); !b.view.Index.Exact(now) {
-		e.reindex(now) // a deadline passed during the append; or the clock went back
-	}
+	e.refresh() // a deadline passed during the append; or the clock went back
 	e.noteCheckpoint()
 }
 
-// reindex publishes the accounts whose time has come, without waiting for the disk to
-// record that it has.
-func (e *Engine) reindex(now time.Time) {
-	old := e.view.Load()
+// refresh brings the published index up to now, also after the clock went back: the
+// accounts whose time has come show, without waiting for the disk to record that it has.
+func (e *Engine) refresh() {
+	old, now := e.view.Load(), e.now().UTC()
+	if old.Index.Exact(now) {
+		return
+	}
 	index, gained := old.Index.next(old.State, e.published(), nil, now)
 	e.show(View{State: old.State, Index: index, ObserveOnly: old.ObserveOnly, Degraded: old.Degraded}, gained)
+}
+
+// keepRight refreshes the published index at each deadline until end is called: a disk may
+// take its time, and deadlines do not. Until then the writer must touch nothing.
+func (e *Engine) keepRight() (end func()) {
+	var mu sync.Mutex // the one who holds it stands for the writer
+	var timer *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(e.untilStale(), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			e.refresh()
+			timer.Reset(e.untilStale())
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		timer = nil
+	}
 }
 
 // published is the order of the deadlines of the published state, which the working
