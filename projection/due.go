@@ -148,10 +148,10 @@ func (q *dueQueue) put(i int, x dueItem) {
 	q.place[x.slot] = int32(i) + 1
 }
 
-// split tells the accounts that have a deadline at or before t from the others, of
-// which it returns the first deadline; it passes over the slots of skip. Beyond its
+// split yields the accounts that have a deadline at or before t to due, in no order, and
+// returns the first deadline of the others; it passes over the slots of skip. Beyond its
 // answer and what it passes over it takes no time.
-func (q *dueQueue) split(t int64, skip map[slot]bool) (due []dueItem, next int64) {
+func (q *dueQueue) split(t int64, skip map[slot]bool, due func(dueItem)) (next int64) {
 	next = noDeadline
 	var walk func(i int)
 	walk = func(i int) {
@@ -164,14 +164,14 @@ func (q *dueQueue) split(t int64, skip map[slot]bool) (due []dueItem, next int64
 			next = min(next, x.at)
 			return
 		default:
-			due = append(due, x)
+			due(x)
 		}
 		for c := range heapWidth {
 			walk(heapWidth*i + 1 + c)
 		}
 	}
 	walk(0)
-	return due, next
+	return next
 }
 
 // queue returns the deadlines in order: those of a working state, or, in time that
@@ -228,23 +228,49 @@ func (s *State) Due(now time.Time) bool {
 }
 
 // overdue returns the first deadlines at or before now in order, at most a limit.
-func (s *State) overdue(now time.Time, limit int) []deadline {
-	due, _ := s.queue().split(clockAt(now), nil)
-	// In a storm of deadlines their instants are sorted far faster than they are.
-	slices.SortFunc(due, func(a, b dueItem) int { return cmp.Compare(a.at, b.at) })
-	var all []deadline
-	for i, x := range due {
-		if i >= limit && x.at > due[i-1].at {
-			break // so many others come before all that is left
+func (s *State) overdue(now time.Time, limit int) (all []deadline) {
+	last := clockAt(now)
+	q, n := s.queue(), 0
+	q.split(last, nil, func(dueItem) { n++ })
+	due := make([]dueItem, 0, n)
+	q.split(last, nil, func(x dueItem) { due = append(due, x) })
+	all = make([]deadline, 0, min(n, limit))
+	storm := n > limit
+	if storm { // their instants are sorted far faster than they are
+		slices.SortFunc(due, func(a, b dueItem) int { return cmp.Compare(a.at, b.at) })
+		last = due[limit-1].at - 1
+	}
+	for _, x := range due {
+		if x.at > last {
+			continue
 		}
 		for d := range s.accounts.at(x.slot).deadlines() {
-			if !d.at.After(now) {
+			if d.at.UnixNano() <= last {
 				all = append(all, d)
 			}
 		}
 	}
+	if storm {
+		all = s.appendAt(all, last+1, limit)
+	}
 	slices.SortFunc(all, deadline.compare)
 	return all[:min(len(all), limit)]
+}
+
+// appendAt appends the deadlines of an instant, in order, until there are as many as a
+// limit. All of a storm may be of one instant, and to sort them would take longest.
+func (s *State) appendAt(all []deadline, at int64, limit int) []deadline {
+	for _, a := range s.accounts.from("") {
+		if len(all) >= limit {
+			break
+		}
+		for d := range a.deadlines() {
+			if d.at.UnixNano() == at {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
 }
 
 // order is the deadlines of a state in order, as the queue of a working state tells
@@ -275,37 +301,28 @@ func (s *State) orderOf(published *State, ahead []string) order {
 	return o
 }
 
-// between yields the ids of accounts among which are all with a deadline in [from, to].
-func (o *order) between(from, to time.Time) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, id := range o.ahead {
-			if !yield(id) {
-				return
-			}
+// appendBetween appends the ids of accounts among which are all with a deadline in
+// [from, to].
+func (o *order) appendBetween(ids []string, from, to time.Time) []string {
+	first, last := clockAt(from), clockAt(to)
+	o.queue.split(last, o.slots, func(x dueItem) {
+		if o.work.after(x, first-1) <= last {
+			ids = append(ids, o.work.accounts.at(x.slot).ID)
 		}
-		first, last := clockAt(from), clockAt(to)
-		due, _ := o.queue.split(last, o.slots)
-		for _, x := range due {
-			if o.work.after(x, first-1) <= last && !yield(o.work.accounts.at(x.slot).ID) {
-				return
-			}
-		}
-	}
+	})
+	return append(ids, o.ahead...)
 }
 
 // next returns the earliest deadline after t; false if there is none.
 func (o *order) next(t time.Time) (at time.Time, ok bool) {
-	last := clockAt(t)
-	due, next := o.queue.split(last, o.slots)
-	for _, x := range due {
-		next = min(next, o.work.after(x, last))
-	}
+	first, then := clockAt(t), int64(noDeadline)
+	next := o.queue.split(first, o.slots, func(x dueItem) { then = min(then, o.work.after(x, first)) })
 	for _, id := range o.ahead {
 		if a := o.Account(id); a != nil {
-			next = min(next, a.deadlineAfter(last))
+			then = min(then, a.deadlineAfter(first))
 		}
 	}
-	if next == noDeadline {
+	if next = min(next, then); next == noDeadline {
 		return time.Time{}, false
 	}
 	return time.Unix(0, next).UTC(), true
