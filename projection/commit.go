@@ -84,7 +84,9 @@ func (e *Engine) write() error {
 		}
 		select {
 		case p := <-queue:
-			e.take(p)
+			now := e.now().UTC()
+			e.decide(p, now)
+			e.take(now)
 			if e.flying != nil {
 				continue // the timer waits for what is published, which is as it was
 			}
@@ -141,16 +143,12 @@ func (e *Engine) refuse() {
 	}
 }
 
-// take decides a command and those that wait behind it, up to a batch.
-func (e *Engine) take(p *pending) {
-	now := e.now().UTC()
-	for {
-		e.decide(p, now)
-		if len(e.deciding.taken) >= maxBatch {
-			return
-		}
+// take decides the commands that wait, up to a batch.
+func (e *Engine) take(now time.Time) {
+	for len(e.deciding.taken) < maxBatch {
 		select {
-		case p = <-e.queue:
+		case p := <-e.queue:
+			e.decide(p, now)
 		default:
 			return
 		}
@@ -200,6 +198,7 @@ func (e *Engine) launch() {
 		return
 	}
 	if now := e.now().UTC(); e.work.Due(now) && e.pause() == 0 {
+		e.take(now) // a storm of deadlines holds up no command for longer than one turn
 		e.decide(e.expiry(), now)
 	}
 	b := e.deciding
