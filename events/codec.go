@@ -119,22 +119,29 @@ func decode(c *wire.Codec, encoded []byte) (Record, error) {
 	return r, nil
 }
 
-// version is the first field of a format. A higher one stops the decoder.
-func version(c *wire.Codec, what string, known uint64) {
-	v := known
+// maxFields bounds the arrays of formats to come.
+const maxFields = 1 << 16
+
+// format is the array of n fields that a format is, the first of them its version. A
+// higher one stops the decoder before anything else of the array does: that version
+// may have other fields, and more.
+func format(c *wire.Codec, what string, known uint64, n int) {
+	fields, v := c.Len(n, maxFields), known
 	c.Uint64(&v)
-	if v > known {
+	switch {
+	case v > known:
 		c.Fail(&FormatError{What: fmt.Sprintf("format %d of %s", v, what)})
-	} else if v < known {
+	case v < known:
 		c.Fail(fmt.Errorf("%w: format %d of %s never existed", wire.ErrMalformed, v, what))
+	case fields != n:
+		c.Fail(fmt.Errorf("%w: %d fields of %s where %d are due", wire.ErrMalformed, fields, what, n))
 	}
 }
 
 // Envelope: [format, seq, at, kind, account, actor, on_behalf_of, via,
 // correlation_id, idempotency_key, request_hash | nil, payload].
 func envelope(c *wire.Codec, r *Record, kind *Kind) {
-	c.Array(12)
-	version(c, "records", Format)
+	format(c, "records", Format, 12)
 	wire.Uint(c, &r.Seq)
 	c.Time(&r.At)
 	wire.Text(c, kind, MaxName)
@@ -154,8 +161,7 @@ func envelope(c *wire.Codec, r *Record, kind *Kind) {
 
 // payload starts an event's own array of n fields after its format version.
 func payload(c *wire.Codec, k Kind, n int) {
-	c.Array(n + 1)
-	version(c, string(k), 1)
+	format(c, string(k), 1, n+1)
 }
 
 func (e *LimitObserved) fields(c *wire.Codec) {

@@ -197,6 +197,15 @@ func TestNewerFormatsStopTheReader(t *testing.T) {
 		"a newer payload": func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), "\x93\x01\xa6claude", "\x93\x02\xa6claude", 1))
 		},
+		"a newer record format with another field":       func(b []byte) []byte { b[0], b[1] = b[0]+1, 2; return append(b, 0xc0) },
+		"a newer record format of another shape":         func(b []byte) []byte { return append([]byte{0x92, 0x02, 0x81, 0xa1}, b...) },
+		"a newer record format with more than 15 fields": func(b []byte) []byte { return append([]byte{0xdc, 0, 16, 2}, b...) },
+		"a newer payload with another field": func(b []byte) []byte {
+			return append([]byte(strings.Replace(string(b), "\x93\x01\xa6claude", "\x94\x02\xa6claude", 1)), 0xc0)
+		},
+		"a kind of the future that is a map": func(b []byte) []byte {
+			return []byte(strings.Replace(string(kind("melted")(b)), "\x93\x01\xa6claude", "\x81\x01\xa6claude", 1))
+		},
 	} {
 		err := edited(t, edit)
 		if newer, ok := errors.AsType[*events.FormatError](err); !ok {
