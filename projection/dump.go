@@ -13,8 +13,12 @@ import (
 	"github.com/abeyance/abeyance/events/wire"
 )
 
-// DumpFormat is the version of the canonical dump.
+// DumpFormat is the version of the canonical dump. It rises with each kind of event and
+// each version of a payload, too: a checkpoint stands for the records before it, and a
+// version that does not know one of those must not take it.
 const DumpFormat = 1
+
+const dumpFields = 13
 
 // Dump returns the canonical bytes of a state: two states are equal if and only if
 // their dumps are. It is one value of package wire:
@@ -46,10 +50,13 @@ func Load(dump []byte) (*State, error) {
 
 // fields describes the dump, for writing it and for reading it into a new state.
 func (s *State) fields(c *wire.Codec) {
-	c.Array(13)
-	format := uint64(DumpFormat)
-	if c.Uint64(&format); format != DumpFormat {
+	fields, format := c.Len(dumpFields, 1<<16), uint64(DumpFormat)
+	if c.Uint64(&format); format != DumpFormat { // another has other fields
 		c.Fail(fmt.Errorf("format %d, and this version of Abeyance reads %d", format, DumpFormat))
+		return
+	}
+	if fields != dumpFields {
+		c.Fail(fmt.Errorf("%w: %d fields where %d are due", wire.ErrMalformed, fields, dumpFields))
 		return
 	}
 	c.String(&s.head.Log, events.MaxName)

@@ -2,10 +2,14 @@ package projection
 
 import (
 	"bytes"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/events/wire"
 )
 
 // TestRule03SnapshotsNeverChange: each way a cell changes leaves the published
@@ -37,6 +41,42 @@ func TestRule03SnapshotsNeverChange(t *testing.T) {
 		if bytes.Equal(before, dump(t, x.s)) {
 			t.Errorf("%s: nothing changed", name)
 		}
+	}
+}
+
+// TestDumpFormatRisesWithTheEvents: a version that does not know a kind of event must
+// not start from a checkpoint behind a record of it. So who adds a kind, or a version
+// of a payload, raises DumpFormat, and adds a line here. Lines of released versions
+// never change.
+func TestDumpFormatRisesWithTheEvents(t *testing.T) {
+	kinds := map[int]string{
+		1: "account_added account_changed account_removed cooldown_cleared expired groups_defined imported lifted " +
+			"limit_observed loss_accepted policy_defined recheck_requested recovered suspended",
+	}
+	var known []string
+	for _, k := range events.Kinds() {
+		known = append(known, string(k))
+	}
+	slices.Sort(known)
+	if got := strings.Join(known, " "); got != kinds[DumpFormat] {
+		t.Errorf("the kinds of dump format %d are\n%s, want\n%s", DumpFormat, got, kinds[DumpFormat])
+	}
+}
+
+// TestRule33NewerDumpsAreNamed: whatever else they hold.
+func TestRule33NewerDumpsAreNamed(t *testing.T) {
+	whole := dump(t, NewState())
+	for name, newer := range map[string][]byte{
+		"the same fields": append([]byte{whole[0], DumpFormat + 1}, whole[2:]...),
+		"one more":        append([]byte{whole[0] + 1, DumpFormat + 1}, append(whole[2:], 0xc0)...),
+		"others":          {0x92, DumpFormat + 1, 0xc0},
+	} {
+		if _, err := Load(newer); err == nil || !strings.Contains(err.Error(), "format 2, and this version of Abeyance reads 1") {
+			t.Errorf("%s: error %v, want one that names the formats", name, err)
+		}
+	}
+	if _, err := Load([]byte{0x92, DumpFormat, 0xc0}); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("fields that are missing: error %v", err)
 	}
 }
 
