@@ -3,7 +3,6 @@ package boltlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -164,7 +163,7 @@ func (l *Log) damaged(err error) error {
 		return err
 	}
 	if _, ok := errors.AsType[*events.FormatError](err); ok {
-		return fmt.Errorf("%s: %w", l.path(), err)
+		return &newerError{l.path(), err}
 	}
 	return &DamageError{Path: l.path(), Err: err}
 }

@@ -81,6 +81,17 @@ func (e *DamageError) Unwrap() error { return e.Err }
 // Damaged returns the file: what is stored, and not what was asked, is wrong.
 func (e *DamageError) Damaged() string { return e.Path }
 
+// newerError names the file that holds what a newer version wrote.
+type newerError struct {
+	path string
+	err  error // an *events.FormatError, with the record
+}
+
+func (e *newerError) Error() string { return e.path + ": " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *newerError) Unwrap() error { return e.err }
+
 // RollbackError says that log.db lacks what the head file knows it held: it was
 // replaced by an older copy, by another log, or rewritten. Nothing was changed.
 type RollbackError struct {

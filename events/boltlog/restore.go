@@ -84,6 +84,9 @@ func receive(ctx context.Context, r io.Reader, root *os.Root, progress func(done
 	if bad, ok := errors.AsType[*DamageError](err); ok {
 		return head, &DamageError{Path: "the backup", Err: bad.Err, Advice: "restore another one"}
 	}
+	if newer, ok := errors.AsType[*newerError](err); ok {
+		return head, &newerError{path: "the backup", err: newer.err}
+	}
 	return head, err
 }
 
