@@ -83,7 +83,7 @@ func (j *jumper) ahead(by time.Duration) (wrong []string) {
 	// Nothing has woken the daemon yet: picks go by the clock that they see.
 	wrong = append(wrong, j.picks()...)
 	j.wake()
-	took, late := j.recorded(time.Second)
+	took, late := j.recorded(soon)
 	wrong = append(append(wrong, late...), j.announced(by)...)
 	j.t.Logf("%s ahead: %d of %d blocks are over, recorded after %s", by, j.count(), len(j.blocks), took.Round(time.Millisecond))
 	return wrong
@@ -160,7 +160,7 @@ func TestRule34ClockGoesBack(t *testing.T) {
 			j.cool("new0", 10*time.Minute)
 			j.put("new1")
 			j.suspendFor("new1", time.Hour)
-			_, wrong := j.recorded(time.Second)
+			_, wrong := j.recorded(soon)
 			j.want(slices.Concat(wrong, j.picks(), j.announced(-by)))
 			if over := j.count(); over != 0 {
 				t.Errorf("%d blocks are over, and the clock went back", over)
@@ -274,7 +274,7 @@ func TestRule34SuspendedMachine(t *testing.T) {
 		j.want(j.picks())
 		j.wake()
 	}
-	took, wrong := j.recorded(time.Second)
+	took, wrong := j.recorded(soon)
 	j.want(slices.Concat(wrong, j.picks(), j.announced(8*time.Hour-*asleep)))
 	t.Logf("asleep for %s of 8h: %d of %d blocks are over, recorded after %s", *asleep, j.count(), len(j.blocks), took.Round(time.Millisecond))
 	if over := j.count(); over < 400 || over == len(j.blocks) {

@@ -20,6 +20,9 @@ const (
 	jitter = 30 * time.Second
 	// near is how close to an end a block is not asked about: requests take their time.
 	near = 2 * time.Second
+	// soon is how long expiries may take to be recorded: a second, and what a busy
+	// machine needs more.
+	soon = 3 * time.Second
 )
 
 // jumper is a daemon whose clock jumps, and what it has been told to block.

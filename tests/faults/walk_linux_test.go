@@ -65,7 +65,7 @@ func (j *jumper) forget() {
 	j.t.Helper()
 	now := j.clock.now()
 	j.wake()
-	if _, wrong := j.recorded(time.Second); len(wrong) > 0 {
+	if _, wrong := j.recorded(soon); len(wrong) > 0 {
 		j.want(wrong)
 	}
 	for account, b := range j.blocks {
