@@ -205,7 +205,7 @@ func BenchmarkExpiryStorm(b *testing.B) {
 			for b.Loop() {
 				s := newStorm(b, projection.MaxAccounts, gap)
 				before := s.while(func() { time.Sleep(500 * time.Millisecond) })
-				s.breaks(20 * time.Millisecond)
+				s.breaks(time.Millisecond)
 				var usable, recorded time.Duration
 				during := s.while(func() {
 					for n, exact := 0, false; n < s.accounts || !exact; n, exact = s.usable() {
