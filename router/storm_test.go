@@ -133,9 +133,10 @@ func (s *storm) usable() (n int, exact bool) {
 	return v.Index.PoolOf(id).Lane(id).Counts().Available, v.Index.Exact(s.now())
 }
 
-// samples are latencies of one kind.
+// latencies are those of one kind of call, sorted.
 type latencies []time.Duration
 
+// at returns the one that a share of them is below.
 func (l latencies) at(share float64) time.Duration {
 	if len(l) == 0 {
 		return 0
