@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -327,47 +326,4 @@ func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 		return e.repeat(ctx, p.outcome)
 	}
 	return p.outcome, nil
-}
-
-// StateAt returns the state as it was at a moment: the nearest checkpoint before it,
-// and the records since. Errors wrap ErrFuture for a moment that has not come.
-func (e *Engine) StateAt(ctx context.Context, m Moment) (*State, error) {
-	now := e.State()
-	if m.Seq > now.head.Seq {
-		return nil, fmt.Errorf("%w: record %d, and the log ends at %d", ErrFuture, m.Seq, now.head.Seq)
-	}
-	if m.Seq == 0 && m.At.After(e.now()) {
-		return nil, fmt.Errorf("%w: %s", ErrFuture, m)
-	}
-	if m.Seq == now.head.Seq || m.Seq == 0 && m.reached(now.head) {
-		return now, nil
-	}
-	s := e.nearest(m)
-	for r, err := range e.log.Records(ctx, s.head.Seq) {
-		if err != nil {
-			return nil, err
-		}
-		if !m.includes(r) || r.Seq > now.head.Seq {
-			break
-		}
-		s.Apply(r)
-		s.changed = nil
-	}
-	return s, nil
-}
-
-// History yields records; see events.Log.
-func (e *Engine) History(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
-	return e.log.History(ctx, q)
-}
-
-// Record returns one record. Errors wrap ErrFuture for one beyond the head.
-func (e *Engine) Record(ctx context.Context, seq events.Seq) (events.Record, error) {
-	if head := e.State().Head(); seq == 0 || seq > head.Seq {
-		return events.Record{}, fmt.Errorf("%w: no record %d; the log ends at %d", ErrFuture, seq, head.Seq)
-	}
-	for r, err := range e.log.Records(ctx, seq-1) {
-		return r, err
-	}
-	return events.Record{}, fmt.Errorf("%w: no record %d", ErrFuture, seq) // unreachable below the head
 }

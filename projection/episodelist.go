@@ -1,0 +1,74 @@
+package projection
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/abeyance/abeyance/events"
+)
+
+// EpisodeQuery chooses episodes: those that overlap a range of time, of the cells that
+// match. Empty fields match everything.
+type EpisodeQuery struct {
+	Account  string // stored id
+	Target   string
+	Provider string // canonical
+	// The zero From is the beginning of the log, the zero To now.
+	From, To Moment
+}
+
+func (q *EpisodeQuery) matches(e *Episode) bool {
+	return (q.Account == "" || e.Account == q.Account) && (q.Target == "" || e.Target == q.Target) &&
+		(q.Provider == "" || e.Provider == q.Provider)
+}
+
+// Episodes returns the episodes that a query chooses, in the order of their starts, as
+// they stood at the end of the range, and the instant of that end. It reads the records of the range, in time that
+// grows with them.
+func (e *Engine) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Time, error) {
+	x, err := e.span(ctx, q.From, q.To)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var list []Episode
+	w := world{State: x.start}
+	w.episodes.done = func(e Episode) {
+		if q.matches(&e) {
+			list = append(list, e)
+		}
+	}
+	w.episodes.begin(w.State, w.head.At)
+	for _, open := range w.episodes.open {
+		if q.matches(open) {
+			if err := e.catchUp(ctx, open, w.head.Seq); err != nil {
+				return nil, time.Time{}, err
+			}
+		}
+	}
+	for r, err := range e.records(ctx, w.head.Seq+1, x.last) {
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		w.apply(r, nil)
+	}
+	w.episodes.finish(x.end)
+	slices.SortFunc(list, compareEpisodes)
+	return list, x.end, nil
+}
+
+// catchUp counts what came of an episode between its start and a record at which the
+// range begins.
+func (e *Engine) catchUp(ctx context.Context, open *Episode, to events.Seq) error {
+	x := episodes{open: map[episodeKey]*Episode{{open.Account, open.Target, open.Block}: open}}
+	q := events.Query{Account: open.Account, After: open.Started - 1, Before: to + 1}
+	for r, err := range e.log.History(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if limit, ok := r.Event.(*events.LimitObserved); ok {
+			x.count(r, limit)
+		}
+	}
+	return nil
+}
