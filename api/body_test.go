@@ -24,6 +24,7 @@ func takingBodies() map[string]string {
 		"PUT /v1/groups":          `{"dry_run":true}`,
 		"PUT /v1/policy":          `{"dry_run":true}`,
 		"POST /v1/tokens":         `{"name":"t","scopes":["read"]}`,
+		"POST /v1/replay":         `{"from":"seq:1"}`,
 	}
 }
 
@@ -49,7 +50,7 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 			"trailing text":   good + "x",
 			"a list":          "[" + good + "]",
 			"null with text":  "null null",
-			"wrong type":      strings.Replace(good, "{", `{"dry_run":"yes","reason":1,"status":"x","scopes":1,"priority":"x","on_behalf_of":2,"name":3,`, 1),
+			"wrong type":      strings.Replace(good, "{", `{"dry_run":"yes","reason":1,"status":"x","scopes":1,"priority":"x","on_behalf_of":2,"name":3,"to":4,`, 1),
 			"not JSON at all": "provider=antigravity",
 		} {
 			a := send(bad, nil)

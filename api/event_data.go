@@ -85,9 +85,7 @@ func limitData(e *events.LimitObserved) EventData {
 	if len(e.Lost) > 0 {
 		d.Lost = hints(e.Lost)
 	}
-	if e.Clamp != nil {
-		d.Clamp = &EventClamp{Bound: e.Clamp.Bound, AskedSeconds: e.Clamp.Asked, GivenSeconds: e.Clamp.Given}
-	}
+	d.Clamp = newClamp(e.Clamp)
 	return d
 }
 
@@ -186,4 +184,11 @@ func withReason(what, reason string) string {
 		return what
 	}
 	return what + ": " + reason
+}
+
+func newClamp(c *events.Clamp) *EventClamp {
+	if c == nil {
+		return nil
+	}
+	return &EventClamp{Bound: c.Bound, AskedSeconds: c.Asked, GivenSeconds: c.Given}
 }

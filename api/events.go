@@ -166,20 +166,8 @@ func (b *Backend) window(ctx context.Context, q *eventsQuery, head events.Seq) (
 // firstSince returns the seq of the first record at or after an instant, or the one
 // after head.
 func (b *Backend) firstSince(ctx context.Context, t time.Time, head events.Seq) (events.Seq, error) {
-	lo, hi := events.Seq(1), head+1
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		r, err := b.Engine.Record(ctx, mid)
-		if err != nil {
-			return 0, err
-		}
-		if r.At.Before(t) {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo, nil
+	last, err := b.Engine.SeqAt(ctx, t.Add(-1)) // times are whole nanoseconds
+	return min(last, head) + 1, err
 }
 
 // eventFilter is what GET /v1/events is asked for. Empty fields match everything.

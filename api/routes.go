@@ -31,6 +31,7 @@ func (s *Server) route(version string) {
 	s.routeAccounts()
 	s.routeDefinitions()
 	s.routeEvents()
+	s.routeEpisodes()
 	s.routeTokens()
 	s.routeBackup(guarded)
 	tidy(s.api.OpenAPI())
@@ -108,7 +109,7 @@ func (s *Server) describe(op huma.Operation) huma.Operation {
 	if scope != scopeOpen {
 		op.Security = []map[string][]string{{"bearer": {string(scope)}}}
 	}
-	if op.Method != http.MethodGet && scope != ScopeRoute {
+	if op.Method != http.MethodGet && scope != ScopeRoute && scope != ScopeRead { // commands alone
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
 			Description: "the same key with the same request is executed once; with another it is refused",

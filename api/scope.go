@@ -61,6 +61,8 @@ func routeScopes() map[string]Scope {
 		"GET /v1/why":          ScopeRead,
 		"GET /v1/events":       ScopeRead,
 		"GET /v1/events/{seq}": ScopeRead,
+		"GET /v1/episodes":     ScopeRead,
+		"POST /v1/replay":      ScopeRead,
 
 		"POST /v1/suspend": ScopeOperate,
 		"POST /v1/lift":    ScopeOperate,

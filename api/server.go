@@ -65,6 +65,8 @@ type Server struct {
 	api     huma.API
 	openapi []byte // the document, as served
 	metrics *metrics
+	// replaying holds a token while a replay runs
+	replaying chan struct{}
 
 	registry *prometheus.Registry
 }
@@ -77,6 +79,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		tokens: o.Tokens, logger: o.Logger, access: o.AccessLog,
 		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
+		replaying: make(chan struct{}, 1),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,8 +19,8 @@ var update = flag.Bool("update", false, "write what was answered into testdata")
 
 // TestTranscripts plays the requests in testdata/*.txt and compares the answers.
 // A transcript is a list of blocks: a comment after #, a request after >, with its
-// body on a second line, and the answer after <. What differs from run to run
-// stands as CORRELATION and HASH.
+// body on a second line, the answer after <, and time that passes after +. What differs
+// from run to run stands as CORRELATION and HASH.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -56,6 +57,13 @@ func (b *bench) play(script string) string {
 			continue // written anew
 		}
 		fmt.Fprintln(&out, line)
+		if later, ok := strings.CutPrefix(line, "+ "); ok {
+			d, err := time.ParseDuration(later)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			b.clock.advance(d)
+		}
 		text, asked := strings.CutPrefix(line, "> ")
 		if !asked {
 			continue
