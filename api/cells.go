@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/abeyance/abeyance/projection"
+	"github.com/abeyance/abeyance/projection/identity"
 )
 
 // CellRef names one cell.
@@ -137,7 +138,7 @@ func (f *cellFilter) cells(v *view, from cursor) iter.Seq2[*projection.Account, 
 			if f.provider != "" && a.Spec.Provider != f.provider {
 				continue
 			}
-			for _, target := range shownTargets(v.state, a) {
+			for _, target := range shownTargets(v.state.Groups(), a) {
 				if a.ID == from.Account && target <= from.Target {
 					continue
 				}
@@ -162,8 +163,8 @@ func began(c *projection.Cell, now, before time.Time) bool {
 }
 
 // shownTargets lists the targets of an account's rows, sorted.
-func shownTargets(s *projection.State, a *projection.Account) []string {
-	groups := s.Groups().Of(a.Spec.Provider)
+func shownTargets(defined *projection.Groups, a *projection.Account) []string {
+	groups := defined.Of(a.Spec.Provider)
 	targets := make([]string, 0, len(groups)+len(a.Cells))
 	for i := range groups {
 		targets = append(targets, groups[i].ID)
@@ -176,14 +177,33 @@ func shownTargets(s *projection.State, a *projection.Account) []string {
 }
 
 func (b *Backend) cellRow(v *view, a *projection.Account, c *projection.Cell) CellRow {
-	row := CellRow{
-		Account: b.Identities.Given(a.ID), Provider: a.Spec.Provider, Target: c.Target, Status: string(a.CellStatus(c, v.now)),
+	row := newCellRow(a, c, v.now, b.Identities)
+	if row.Cooling != nil {
+		row.Cooling.NextProbeAt = v.nextProbe(a, c.Target)
 	}
-	k, h, m := c.Live(v.now)
+	return row
+}
+
+// NewCellRows renders the cells of an account, touched or not, as seen at now under the
+// groups of the time, with ids as given. Probes are not foretold. No account has none.
+func NewCellRows(groups *projection.Groups, a *projection.Account, now time.Time, ids *identity.Book) (rows []CellRow) {
+	if a == nil {
+		return nil
+	}
+	for _, target := range shownTargets(groups, a) {
+		c := a.Cell(target)
+		rows = append(rows, newCellRow(a, &c, now, ids))
+	}
+	return rows
+}
+
+func newCellRow(a *projection.Account, c *projection.Cell, now time.Time, ids *identity.Book) CellRow {
+	row := CellRow{Account: ids.Given(a.ID), Provider: a.Spec.Provider, Target: c.Target, Status: string(a.CellStatus(c, now))}
+	k, h, m := c.Live(now)
 	if k != nil {
 		row.Cooling = &CellCooling{
 			Until: Time{k.Until}, Class: string(k.Class), StartedAt: Time{k.StartedAt}, Source: k.Source, Clamped: k.Clamped,
-			Step: k.Step, NextProbeAt: v.nextProbe(a, c.Target), Seq: uint64(k.Decided),
+			Step: k.Step, Seq: uint64(k.Decided),
 		}
 	}
 	if h != nil {

@@ -144,7 +144,7 @@ func listEpisodes(ctx context.Context, b *Backend, q *episodesQuery) (EpisodePag
 	if err != nil {
 		return page, err
 	}
-	list, end, err := b.Engine.Episodes(ctx, query)
+	list, end, err := b.Engine.Past().Episodes(ctx, query)
 	if err != nil {
 		return page, err
 	}

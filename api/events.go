@@ -166,7 +166,7 @@ func (b *Backend) window(ctx context.Context, q *eventsQuery, head events.Seq) (
 // firstSince returns the seq of the first record at or after an instant, or the one
 // after head.
 func (b *Backend) firstSince(ctx context.Context, t time.Time, head events.Seq) (events.Seq, error) {
-	last, err := b.Engine.SeqAt(ctx, t.Add(-1)) // times are whole nanoseconds
+	last, err := b.Engine.Past().SeqAt(ctx, t.Add(-1)) // times are whole nanoseconds
 	return min(last, head) + 1, err
 }
 

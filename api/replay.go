@@ -79,7 +79,7 @@ func (s *Server) replay(ctx context.Context, b *Backend, _ *none, body *ReplayRe
 	case <-ctx.Done():
 		return ReplayAnswer{}, ctx.Err()
 	}
-	r, err := b.Engine.Replay(ctx, q)
+	r, err := b.Engine.Past().Replay(ctx, q)
 	if err != nil {
 		return ReplayAnswer{}, err
 	}

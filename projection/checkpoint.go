@@ -97,29 +97,9 @@ func (e *Engine) checkpoint(every events.Seq) {
 	e.logger.Debug("checkpoint written", "seq", uint64(c.last), "bytes", len(dump), "took", time.Since(began).String())
 }
 
-// nearest returns the newest state that a checkpoint holds at or before a moment, to
-// be changed by its caller: the empty one if there is none.
-func (e *Engine) nearest(m Moment) *State {
-	empty := NewState()
-	empty.begin(e.State().head.Log)
-	if e.checkpoints.store == nil {
-		return empty
-	}
-	for head, err := range e.checkpoints.store.Checkpoints() {
-		if err != nil || !m.reached(head) {
-			continue
-		}
-		s, err := e.loadCheckpoint(head)
-		if err == nil {
-			return s
-		}
-		e.logger.Warn("a checkpoint cannot be used", "seq", uint64(head.Seq), "error", err)
-	}
-	return empty
-}
-
-func (e *Engine) loadCheckpoint(head events.Head) (*State, error) {
-	dump, err := e.checkpoints.store.ReadCheckpoint(head)
+// loadCheckpoint returns the state that a checkpoint holds.
+func loadCheckpoint(store Checkpoints, head events.Head) (*State, error) {
+	dump, err := store.ReadCheckpoint(head)
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ func (q *EpisodeQuery) matches(e *Episode) bool {
 // Episodes returns the episodes that a query chooses, in the order of their starts, as
 // they stood at the end of the range, and the instant of that end. It reads the records of the range, in time that
 // grows with them.
-func (e *Engine) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Time, error) {
-	x, err := e.span(ctx, q.From, q.To)
+func (p *Past) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Time, error) {
+	x, err := p.span(ctx, q.From, q.To)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -41,12 +41,12 @@ func (e *Engine) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.
 	w.episodes.begin(w.State, w.head.At)
 	for _, open := range w.episodes.open {
 		if q.matches(open) {
-			if err := e.catchUp(ctx, open, w.head.Seq); err != nil {
+			if err := p.catchUp(ctx, open, w.head.Seq); err != nil {
 				return nil, time.Time{}, err
 			}
 		}
 	}
-	for r, err := range e.records(ctx, w.head.Seq+1, x.last) {
+	for r, err := range p.records(ctx, w.head.Seq+1, x.last) {
 		if err != nil {
 			return nil, time.Time{}, err
 		}
@@ -59,10 +59,10 @@ func (e *Engine) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.
 
 // catchUp counts what came of an episode between its start and a record at which the
 // range begins.
-func (e *Engine) catchUp(ctx context.Context, open *Episode, to events.Seq) error {
+func (p *Past) catchUp(ctx context.Context, open *Episode, to events.Seq) error {
 	x := episodes{open: map[episodeKey]*Episode{{open.Account, open.Target, open.Block}: open}}
 	q := events.Query{Account: open.Account, After: open.Started - 1, Before: to + 1}
-	for r, err := range e.log.History(ctx, q) {
+	for r, err := range p.Log.History(ctx, q) {
 		if err != nil {
 			return err
 		}

@@ -97,7 +97,7 @@ func (x *episodes) begin(s *State, now time.Time) {
 
 // step follows one record. touched are the accounts that it is about, as they were
 // before it and as they are.
-func (x *episodes) step(r events.Record, touched []touched) {
+func (x *episodes) step(r events.Record, touched []Touched) {
 	for _, t := range touched {
 		x.change(r, t)
 	}
@@ -106,16 +106,16 @@ func (x *episodes) step(r events.Record, touched []touched) {
 	}
 }
 
-// touched is an account before and after a record; nil where there is none.
-type touched struct {
-	id      string
-	was, is *Account
+// Touched is an account before and after a record; nil where there is none.
+type Touched struct {
+	ID      string
+	Was, Is *Account
 }
 
 // change ends the blocks that are gone or are others now, and begins the new ones.
-func (x *episodes) change(r events.Record, t touched) {
-	is := blocksOf(t.is)
-	for _, b := range blocksOf(t.was) {
+func (x *episodes) change(r events.Record, t Touched) {
+	is := blocksOf(t.Is)
+	for _, b := range blocksOf(t.Was) {
 		open := x.open[b.key]
 		if open == nil {
 			continue
@@ -125,12 +125,12 @@ func (x *episodes) change(r events.Record, t touched) {
 			is[i].prolong(open)
 			continue
 		}
-		x.end(open, b, r, t.is)
+		x.end(open, b, r, t.Is)
 		delete(x.open, b.key)
 	}
 	for _, b := range is {
 		if b.live(r.At) && x.open[b.key] == nil {
-			x.open[b.key] = b.episode(t.is)
+			x.open[b.key] = b.episode(t.Is)
 		}
 	}
 }

@@ -82,13 +82,13 @@ type Verdict struct {
 
 // Replay runs a replay over the log. Errors are *Error for definitions that are refused,
 // wrap ErrFuture, or are the log's.
-func (e *Engine) Replay(ctx context.Context, q Replay) (*Replayed, error) {
-	x, err := e.span(ctx, q.From, q.To)
+func (p *Past) Replay(ctx context.Context, q Replay) (*Replayed, error) {
+	x, err := p.span(ctx, q.From, q.To)
 	if err != nil {
 		return nil, err
 	}
 	first := x.start.head.Seq + 1
-	return replay(q, x.start, x.end, func() iter.Seq2[events.Record, error] { return e.records(ctx, first, x.last) })
+	return replay(q, x.start, x.end, func() iter.Seq2[events.Record, error] { return p.records(ctx, first, x.last) })
 }
 
 // recordRange yields the records of a range, as often as it is asked.
@@ -199,15 +199,15 @@ func (w *world) apply(r events.Record, each func(events.Record)) {
 	touched := w.touch(r)
 	for i := range touched {
 		if w.touching != nil {
-			w.touching(touched[i].id, r.At)
+			w.touching(touched[i].ID, r.At)
 		}
-		touched[i].was = w.Account(touched[i].id)
+		touched[i].Was = w.Account(touched[i].ID)
 	}
 	w.Apply(r)
 	w.changed = nil
 	if w.episodes.open != nil {
 		for i := range touched {
-			touched[i].is = w.Account(touched[i].id)
+			touched[i].Is = w.Account(touched[i].ID)
 		}
 		w.episodes.step(r, touched)
 	}
@@ -217,15 +217,15 @@ func (w *world) apply(r events.Record, each func(events.Record)) {
 }
 
 // touch lists the accounts that a record is about; new groups may concern all.
-func (s *State) touch(r events.Record) (list []touched) {
+func (s *State) touch(r events.Record) (list []Touched) {
 	if r.Kind() == events.KindGroupsDefined {
 		for a := range s.Accounts("") {
-			list = append(list, touched{id: a.ID})
+			list = append(list, Touched{ID: a.ID})
 		}
 		return list
 	}
 	for _, id := range r.Accounts() {
-		list = append(list, touched{id: id})
+		list = append(list, Touched{ID: id})
 	}
 	return list
 }

@@ -21,16 +21,17 @@ import (
 // archive is the log of a stopped daemon, open for reading.
 type archive struct {
 	*boltlog.Log
-	ids *identity.Book
+	ids  *identity.Book
+	past *projection.Past
 }
 
-// openArchive opens the data directory. replay gets every record in order while the
-// log is checked; an error of it ends that.
-func (env *environment) openArchive(replay func(events.Record) error) (*archive, error) {
-	p := env.newProgress("reading the log")
-	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Replay: func(r events.Record) error {
+// openArchive opens the data directory and folds its log.
+func (env *environment) openArchive(ctx context.Context) (*archive, error) {
+	p, f := env.newProgress("reading the log"), newFold()
+	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Restore: f.restore, Replay: func(r events.Record) error {
 		p.step()
-		return replay(r)
+		f.apply(r)
+		return ctx.Err()
 	}})
 	p.done()
 	if err != nil {
@@ -40,72 +41,54 @@ func (env *environment) openArchive(replay func(events.Record) error) (*archive,
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	return &archive{log, ids}, nil
+	past := &projection.Past{Log: log, State: f.state.Snapshot(), Now: env.now().UTC(), Checkpoints: log}
+	return &archive{log, ids, past}, nil
 }
 
-// whyOffline folds the log up to the moment asked about and explains that state.
+// whyOffline explains the state of a stopped daemon, or one of its past.
 func (env *environment) whyOffline(ctx context.Context, q whyQuestion) (answer *api.WhyAnswer, err error) {
-	moment := projection.Moment{At: env.now()}
-	if q.at != "" {
-		if moment, err = parseAt(q.at); err != nil {
-			return nil, err
-		}
-	}
-	state, last := projection.NewState(), events.Record{}
-	a, err := env.openArchive(func(r events.Record) error {
-		if moment.Seq == 0 && !r.At.After(moment.At) || r.Seq <= moment.Seq {
-			state.Apply(r)
-			last = r
-		}
-		return ctx.Err()
-	})
+	a, err := env.openArchive(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	at := moment.At
-	if moment.Seq > 0 {
-		if moment.Seq > last.Seq {
-			return nil, usage("--at: record %d lies beyond the end of the log at %d", moment.Seq, last.Seq)
-		}
-		at = last.At
-	} else if at.After(env.now()) {
-		return nil, usage("--at %s lies in the future", at.Format(time.RFC3339))
+	state, at, err := a.at(ctx, q.at)
+	if err != nil {
+		return nil, err
 	}
 	x, err := projection.Explain(state, projection.Question{
 		Account: a.ids.Stored(q.account), Target: q.target, Provider: q.provider, Model: q.model,
-	}, at, func(seq events.Seq) (events.Record, error) { return a.record(ctx, seq) })
+	}, at, func(seq events.Seq) (events.Record, error) { return a.past.Record(ctx, seq) })
 	if err != nil {
 		return nil, err
 	}
 	return api.NewWhyAnswer(x, state, at, a.ids), nil
 }
 
-func (a *archive) record(ctx context.Context, seq events.Seq) (events.Record, error) {
-	for r, err := range a.Records(ctx, seq-1) {
-		return r, err
+// at returns the state at a moment, the zero one being now, and the instant to judge it
+// by: as of a seq, that of the record.
+func (a *archive) at(ctx context.Context, m projection.Moment) (*projection.State, time.Time, error) {
+	if m == (projection.Moment{}) {
+		return a.past.State, a.past.Now, nil
 	}
-	return events.Record{}, fmt.Errorf("no record %d", seq)
+	state, err := a.past.StateAt(ctx, m)
+	if err != nil {
+		return nil, time.Time{}, usage("--at: %v", err)
+	}
+	if m.Seq != 0 {
+		m.At = state.Head().At
+	}
+	return state, m.At, nil
 }
 
 // eventsOffline reads the history out of the log.
 func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], err error) {
-	state := projection.NewState()
-	a, err := env.openArchive(func(r events.Record) error {
-		if r.Kind() == events.KindGroupsDefined {
-			state.Apply(r)
-		}
-		return ctx.Err()
-	})
+	a, err := env.openArchive(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	head, err := a.Head(ctx)
-	if err != nil {
-		return nil, err
-	}
-	page = &api.Page[api.EventRow]{AsOfSeq: uint64(head.Seq), Now: api.Time{Time: env.now()}, Items: []api.EventRow{}}
+	page = &api.Page[api.EventRow]{AsOfSeq: uint64(a.past.State.Head().Seq), Now: api.Time{Time: env.now()}, Items: []api.EventRow{}}
 	for row, err := range a.rows(ctx, q) {
 		if err != nil {
 			return nil, err
@@ -115,7 +98,7 @@ func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *
 		}
 	}
 	if len(page.Items) == 0 {
-		return page, a.knows(ctx, q, state.Groups())
+		return page, a.knows(ctx, q, a.past.State.Groups())
 	}
 	return page, nil
 }

@@ -31,7 +31,11 @@ themselves: one row per account and target.`,
 			if err != nil {
 				return err
 			}
-			query := params("provider", provider, "target", target, "status", status, "older_than", olderThan, "at", at)
+			moment, err := parsePoint("--at", at, env.now())
+			if err != nil {
+				return err
+			}
+			query := params("provider", provider, "target", target, "status", status, "older_than", olderThan, "at", pointText(moment))
 			if len(args) > 0 {
 				query.Set("account", args[0])
 			}
@@ -55,7 +59,7 @@ themselves: one row per account and target.`,
 	f.StringVar(&target, "target", "", "only cells of this `target`: a group, model:NAME or *")
 	f.StringVar(&status, "status", "", "only cells that are disabled, suspended, held, cooling or available")
 	f.StringVar(&olderThan, "older-than", "", "only blocks that have lasted for this `duration`")
-	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339 or seq:N")
+	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339, 2h (ago) or seq:N")
 	return cmd
 }
 

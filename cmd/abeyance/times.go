@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
@@ -82,4 +84,34 @@ func parseInstant(flag, text string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usage("%s %q is no instant: write 2026-11-30T09:00:00Z", flag, text)
+}
+
+// parsePoint reads a point of the log as an operator writes one: seq:N, or an instant
+// as parseMoment reads it. Empty is the zero Moment.
+func parsePoint(flag, text string, now time.Time) (projection.Moment, error) {
+	if digits, ok := strings.CutPrefix(text, "seq:"); ok {
+		seq, err := strconv.ParseUint(digits, 10, 64)
+		if err != nil || seq == 0 {
+			return projection.Moment{}, usage("%s %q is no record: write seq:12", flag, text)
+		}
+		return projection.Moment{Seq: events.Seq(seq)}, nil
+	}
+	at, err := parseMoment(flag, text, now)
+	return projection.Moment{At: at}, err
+}
+
+// pointText is a point as the API takes it.
+func pointText(m projection.Moment) string {
+	if m == (projection.Moment{}) {
+		return ""
+	}
+	return m.String()
+}
+
+// parsePoints reads the two ends of a range.
+func parsePoints(from, to string, now time.Time) (a, b projection.Moment, err error) {
+	if a, err = parsePoint("--from", from, now); err == nil {
+		b, err = parsePoint("--to", to, now)
+	}
+	return a, b, err
 }

@@ -4,25 +4,24 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
-	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
 // whyQuestion is what why is asked.
 type whyQuestion struct {
 	account, target, provider, model string
-	at                               string // empty: now
+	at                               projection.Moment // zero: now
 }
 
 func newWhyCommand(env *environment) *cobra.Command {
 	var q whyQuestion
+	var at string
 	var check bool
 	cmd := &cobra.Command{
 		Use:     "why ACCOUNT [TARGET] | why --provider PROVIDER --model MODEL",
@@ -37,7 +36,11 @@ is read itself.`,
   abeyance why --provider antigravity --model claude-sonnet-4-6 --check`,
 		Args: arguments(0, 2, "at most ACCOUNT and TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := q.take(args); err != nil {
+			err := q.take(args)
+			if err == nil {
+				q.at, err = parsePoint("--at", at, env.now())
+			}
+			if err != nil {
 				return err
 			}
 			answer, err := env.why(cmd.Context(), q)
@@ -56,7 +59,7 @@ is read itself.`,
 	f := cmd.Flags()
 	f.StringVar(&q.provider, "provider", "", "ask about all accounts of this `provider`")
 	f.StringVar(&q.model, "model", "", "with --provider: the `model` as a client names it")
-	f.StringVar(&q.at, "at", "", "as it was at this `moment`: RFC 3339 or seq:N")
+	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339, 2h (ago) or seq:N")
 	f.BoolVar(&check, "check", false, "exit with 3 if it is blocked")
 	return cmd
 }
@@ -90,21 +93,8 @@ func (env *environment) why(ctx context.Context, q whyQuestion) (*api.WhyAnswer,
 		return env.whyOffline(ctx, q)
 	}
 	answer := new(api.WhyAnswer)
-	query := params("account", q.account, "target", q.target, "provider", q.provider, "model", q.model, "at", q.at)
+	query := params("account", q.account, "target", q.target, "provider", q.provider, "model", q.model, "at", pointText(q.at))
 	return answer, c.do(ctx, get("/v1/why", query), answer)
-}
-
-// parseAt reads --at for a command that reads the log itself.
-func parseAt(text string) (projection.Moment, error) {
-	if digits, ok := strings.CutPrefix(text, "seq:"); ok {
-		seq, err := strconv.ParseUint(digits, 10, 64)
-		if err != nil || seq == 0 {
-			return projection.Moment{}, usage("--at %q is no record: write seq:12", text)
-		}
-		return projection.Moment{Seq: events.Seq(seq)}, nil
-	}
-	at, err := parseInstant("--at", text)
-	return projection.Moment{At: at}, err
 }
 
 func writeWhy(w io.Writer, a *api.WhyAnswer) error {
