@@ -22,7 +22,9 @@ type WhyAnswer struct {
 	Cells         []WhyCell `json:"cells" nullable:"false"`
 	CellCount     int       `json:"cell_count" doc:"of all cells, shown or not"`
 	GroupsVersion uint64    `json:"groups_version" doc:"in force at the instant asked about"`
+	GroupsSeq     uint64    `json:"groups_seq" doc:"of the record that defined them"`
 	PolicyVersion uint64    `json:"policy_version"`
+	PolicySeq     uint64    `json:"policy_seq"`
 }
 
 // WhyCell explains one cell. Rule, Evidence, Hint, Lost, Clamp and the versions are
@@ -91,7 +93,8 @@ func NewWhyAnswer(x *projection.Explanation, s *projection.State, now time.Time,
 	a := &WhyAnswer{
 		AsOfSeq: uint64(s.Head().Seq), Now: Time{now}, Sentence: show(x.Sentence, ids), Status: string(x.Status),
 		Account: ids.Given(x.Account), Provider: x.Provider, Target: x.Target, Cells: []WhyCell{},
-		CellCount: len(x.Cells), GroupsVersion: x.GroupsVersion, PolicyVersion: x.PolicyVersion,
+		CellCount: len(x.Cells), GroupsVersion: x.GroupsVersion, GroupsSeq: uint64(x.GroupsSeq), PolicyVersion: x.PolicyVersion,
+		PolicySeq: uint64(x.PolicySeq),
 	}
 	for i := range x.Cells[:min(len(x.Cells), maxWhyCells)] {
 		a.Cells = append(a.Cells, newWhyCell(&x.Cells[i], ids))
@@ -105,7 +108,11 @@ func newWhyCell(x *projection.CellExplanation, ids *identity.Book) WhyCell {
 		Causes: []EventRow{}, Ends: []WhyEnding{},
 	}
 	for _, cause := range x.Causes {
-		c.Causes = append(c.Causes, NewEventRow(cause.Record, ids))
+		row := NewEventRow(cause.Record, ids)
+		if row.Kind == string(events.KindGroupsDefined) { // of all that it says, what concerns the cell
+			row.Text = cause.Text
+		}
+		c.Causes = append(c.Causes, row)
 		if e, ok := cause.Record.Event.(*events.LimitObserved); ok {
 			c.decidedBy(e)
 		}

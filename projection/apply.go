@@ -43,9 +43,9 @@ func (s *State) Apply(r events.Record) {
 		s.put(r.Account, nil)
 		s.removed.set(r.Account, Mark{r.Seq, r.At})
 	case *events.GroupsDefined:
-		s.applyGroups(e)
+		s.applyGroups(&r, e)
 	case *events.PolicyDefined:
-		s.policy = &Policy{Version: e.Version, Policy: e.Policy, Configured: e.Configured}
+		s.policy = &Policy{Version: e.Version, Seq: r.Seq, Policy: e.Policy, Configured: e.Configured}
 	case *events.Imported:
 		s.applyImported(&r, e)
 	}

@@ -16,14 +16,14 @@ import (
 // DumpFormat is the version of the canonical dump. It rises with each kind of event and
 // each version of a payload, too: a checkpoint stands for the records before it, and a
 // version that does not know one of those must not take it.
-const DumpFormat = 1
+const DumpFormat = 2
 
-const dumpFields = 13
+const dumpFields = 15
 
 // Dump returns the canonical bytes of a state: two states are equal if and only if
 // their dumps are. It is one value of package wire:
 //
-//	[format, log id, seq, hash, at, policy, groups, accounts, requests, keys, removed, suspects, returned]
+//	[format, log id, seq, hash, at, policy, its seq, groups, their seq, accounts, requests, keys, removed, suspects, returned]
 //
 // with accounts sorted bytewise by id, cells by target, remembered ids oldest
 // first, and returned quotas by provider, then target.
@@ -98,18 +98,22 @@ func (s *State) fields(c *wire.Codec) {
 
 // definitions describes the policy and the groups in force, as their events do.
 func (s *State) definitions(c *wire.Codec) {
+	policySeq, groupsSeq := s.policy.Seq, s.groups.Seq
 	policy := &events.PolicyDefined{Version: s.policy.Version, Policy: s.policy.Policy, Configured: s.policy.Configured}
 	events.Payload(c, policy)
+	wire.Uint(c, &policySeq)
 	groups := &events.GroupsDefined{
 		Version: s.groups.Version, Preset: s.groups.Preset, Groups: s.groups.List, Aliases: s.groups.Aliases, Configured: s.groups.Configured,
 	}
 	events.Payload(c, groups)
+	wire.Uint(c, &groupsSeq)
 	if groups.Kept != 0 || groups.Moved != 0 || groups.Merged != 0 {
 		c.Fail(errors.New("it counts moved cells, which a state does not")) // a record's, not a dump's
 	}
 	if c.Decoding() && c.Err() == nil {
-		s.policy = &Policy{Version: policy.Version, Policy: policy.Policy, Configured: policy.Configured}
+		s.policy = &Policy{Version: policy.Version, Seq: policySeq, Policy: policy.Policy, Configured: policy.Configured}
 		s.groups = newGroups(groups)
+		s.groups.Seq = groupsSeq
 	}
 }
 

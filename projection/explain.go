@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -27,8 +28,10 @@ type Explanation struct {
 	Target   string // with one cell, and what the model resolves to
 	// Cells are explained one by one, those that block first.
 	Cells []CellExplanation
-	// GroupsVersion and PolicyVersion are in force at the moment asked about.
+	// GroupsVersion and PolicyVersion are in force at the moment asked about, GroupsSeq
+	// and PolicySeq the records that defined them.
 	GroupsVersion, PolicyVersion uint64
+	GroupsSeq, PolicySeq         events.Seq
 }
 
 // CellExplanation explains one cell.
@@ -41,6 +44,9 @@ type CellExplanation struct {
 	Causes []Cause
 	// Ends says what would end each block in force.
 	Ends []Ending
+
+	was     string     // the target that the block began with, if that was another
+	renamed events.Seq // of the groups that made it this one
 }
 
 // Cause is one record behind a cell's state.
@@ -71,7 +77,9 @@ func (e *Engine) Why(ctx context.Context, q Question) (*Explanation, error) {
 // lookup reads. Errors are *Error for what is not known, or lookup's.
 func Explain(s *State, q Question, now time.Time, lookup Lookup) (*Explanation, error) {
 	x := explainer{s: s, now: now.UTC(), lookup: lookup, outlook: NewOutlook(s, now.UTC())}
-	out := &Explanation{GroupsVersion: s.groups.Version, PolicyVersion: s.policy.Version}
+	out := &Explanation{
+		GroupsVersion: s.groups.Version, GroupsSeq: s.groups.Seq, PolicyVersion: s.policy.Version, PolicySeq: s.policy.Seq,
+	}
 	var err error
 	switch {
 	case q.Account != "":
@@ -147,18 +155,15 @@ func (x *explainer) targets(a *Account, target string) []string {
 func (x *explainer) model(out *Explanation, q Question) error {
 	r := x.s.groups.Resolve(q.Provider, q.Model)
 	out.Provider, out.Target = r.Provider, r.Target
-	usable, total := 0, 0
+	var pool candidates
 	for a := range x.s.Accounts("") {
 		if a.Spec.Provider != r.Provider {
 			continue
 		}
-		total++
+		pool.add(a, x.s.Standing(a, r, x.now))
 		targets := x.blocking(a, r)
 		if len(targets) == 0 {
 			targets = []string{r.Target}
-			if !a.Spec.Disabled {
-				usable++
-			}
 		}
 		for _, target := range targets {
 			cell, err := x.cell(a, target)
@@ -171,14 +176,16 @@ func (x *explainer) model(out *Explanation, q Question) error {
 	sortBlocking(out.Cells)
 	out.Status = StatusAvailable
 	what := fmt.Sprintf("%q of %s is %s", q.Model, r.Provider, describeTarget(r.Target))
-	switch {
-	case total == 0:
+	if len(out.Cells) == 0 {
 		out.Sentence = fmt.Sprintf("%s; no account of %s is known.", what, r.Provider)
-	case usable == 0:
+		return nil
+	}
+	if pool.Available == 0 {
 		out.Status = out.Cells[0].Status
-		out.Sentence = fmt.Sprintf("%s; none of %d %s can serve it: %s", what, total, plural(total, "account"), out.Cells[0].Sentence)
-	default:
-		out.Sentence = fmt.Sprintf("%s; %d of %d %s can serve it.", what, usable, total, plural(total, "account"))
+	}
+	out.Sentence = what + "; " + x.candidates(&pool)
+	if len(out.Cells) == 1 && pool.Available == 0 {
+		out.Sentence += " " + out.Cells[0].Sentence
 	}
 	return nil
 }
@@ -215,15 +222,60 @@ func (x *explainer) cell(a *Account, target string) (CellExplanation, error) {
 	c := a.Cell(target)
 	out := CellExplanation{Account: a.ID, Target: target, Status: a.CellStatus(&c, x.now)}
 	for _, seq := range c.seqs(x.now) {
-		r, err := x.lookup(seq)
+		r, err := x.look(seq)
 		if err != nil {
-			return out, fmt.Errorf("record %d: %w", seq, err)
+			return out, err
 		}
 		out.Causes = append(out.Causes, Cause{Record: r, Text: causeText(r)})
+	}
+	if err := x.renamed(&out); err != nil {
+		return out, err
 	}
 	out.Ends = x.endings(a, &c)
 	out.Sentence = x.sentence(a, &c, &out)
 	return out, nil
+}
+
+func (x *explainer) look(seq events.Seq) (events.Record, error) {
+	r, err := x.lookup(seq)
+	if err != nil {
+		return r, fmt.Errorf("record %d: %w", seq, err)
+	}
+	return r, nil
+}
+
+// renamed adds the definition of the groups to the causes of a cell that had another
+// target when they were recorded: without it they would seem to be about another cell.
+func (x *explainer) renamed(out *CellExplanation) error {
+	for _, cause := range out.Causes {
+		was := targetOf(cause.Record.Event)
+		if was == "" || was == out.Target || cause.Record.Seq >= x.s.groups.Seq {
+			continue
+		}
+		r, err := x.look(x.s.groups.Seq)
+		if err != nil {
+			return err
+		}
+		out.was, out.renamed = was, r.Seq
+		text := fmt.Sprintf("groups version %d: %s took the place of %s", x.s.groups.Version, out.Target, was)
+		out.Causes = append(out.Causes, Cause{Record: r, Text: text})
+		slices.SortStableFunc(out.Causes, func(a, b Cause) int { return cmp.Compare(a.Record.Seq, b.Record.Seq) })
+		return nil
+	}
+	return nil
+}
+
+// targetOf returns the target of an event that began or prolonged a block.
+func targetOf(e events.Event) string {
+	switch e := e.(type) {
+	case *events.LimitObserved:
+		return e.Target
+	case *events.Suspended:
+		return e.Target
+	case *events.Imported:
+		return e.Target
+	}
+	return ""
 }
 
 // seqs lists the records behind the cell: of the blocks in force, else the newest

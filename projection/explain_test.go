@@ -102,6 +102,14 @@ func TestWhyGolden(t *testing.T) {
 			x.report("a1", opus, quota(600))
 			x.do(suspend("a2", "*", "fraud"))
 		}},
+		{"what other groups made another target", account("gemini"), func(x *scenario) {
+			x.report("a1", "gemini-3-pro-preview", quota(7200))
+			x.do(&DefineGroups{Config: GroupsConfig{Bootstrap: PresetTwoPools}})
+			x.do(suspend("a1", "gemini", "kept"))
+		}},
+		{"a model of an observed account", Question{Provider: "antigravity", Model: sonnet}, func(x *scenario) {
+			x.report("a9", opus, quota(600))
+		}},
 		{"a model of no provider here", Question{Provider: "codex", Model: "gpt-5"}, func(*scenario) {}},
 	}
 	var b strings.Builder

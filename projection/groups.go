@@ -18,6 +18,7 @@ const maxResolved = 4096
 // resolutions that has no influence on answers.
 type Groups struct {
 	Version    uint64
+	Seq        events.Seq // of the record that defined them
 	Preset     string
 	List       []events.Group // sorted by id
 	Aliases    []events.Alias // sorted by provider, name

@@ -11,6 +11,7 @@ import (
 // Policy is the table in force that turns signals into deadlines.
 type Policy struct {
 	Version    uint64
+	Seq        events.Seq // of the record that defined it
 	Configured []byte
 	events.Policy
 }

@@ -105,8 +105,9 @@ func later(a, b Mark) Mark {
 }
 
 // applyGroups puts new definitions in force and moves the cells whose group went.
-func (s *State) applyGroups(e *events.GroupsDefined) {
+func (s *State) applyGroups(r *events.Record, e *events.GroupsDefined) {
 	s.groups = newGroups(e)
+	s.groups.Seq = r.Seq
 	var changed []*Account
 	for a := range s.Accounts("") {
 		// No time is given, so that what is over moves too, and ends by its own record:

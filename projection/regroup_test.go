@@ -34,13 +34,14 @@ func TestRule13NewDefaultsAreDefined(t *testing.T) {
 	older := events.GroupsDefined{
 		Version: x.s.groups.Version, Preset: PresetDefault, Groups: slices.Clone(x.s.groups.List[:2]), Configured: x.s.groups.Configured,
 	}
+	seq := x.s.groups.Seq
 	x.s.groups = newGroups(&older)
 	d, err := Decide(x.s, Command{Do: &DefineGroups{}}, x.now)
 	if err != nil || len(d.Drafts) != 1 {
 		t.Errorf("drafts %v, error %v; want the new set", kinds(d), err)
 	}
 	x.s.groups = defined(t, GroupsConfig{})
-	x.s.groups.Version = older.Version
+	x.s.groups.Version, x.s.groups.Seq = older.Version, seq
 }
 
 func TestRule13SameIDKeepsCells(t *testing.T) {

@@ -233,7 +233,11 @@ func (v *Verdict) clamped() string {
 	if v.Clamp == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (cut from %s to the bound %s)", time.Duration(v.Clamp.Asked*float64(time.Second)).Round(time.Second), v.Clamp.Bound)
+	bound := "for " + v.Clamp.Bound
+	if v.Clamp.Bound == "unknown" {
+		bound = "for an unknown window"
+	}
+	return fmt.Sprintf(" (cut from %s to the bound %s)", time.Duration(v.Clamp.Asked*float64(time.Second)).Round(time.Second), bound)
 }
 
 func orNothing(s string) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -18,13 +19,16 @@ func (x *explainer) sentence(a *Account, c *Cell, out *CellExplanation) string {
 	case a.Spec.Disabled:
 		text = fmt.Sprintf("%s is disabled: the account is switched off.", who)
 	case s != nil:
-		text = fmt.Sprintf("%s is suspended by hand %s, because %q (%s, record %d).", who, x.until(s.Until), s.Reason, by(s), s.Seq)
+		text = fmt.Sprintf("%s is suspended by hand %s, because %q (%s, record %d).", who, x.suspendedUntil(s), s.Reason, by(s), s.Seq)
 	case h != nil:
 		text = fmt.Sprintf("%s is held until a human acts, because the provider answered %s (record %d).", who, describeSignal(h.Class, h.Reason), h.Started)
 	case k != nil:
 		text = fmt.Sprintf("%s is frozen %s, because %s (record %d).", who, x.until(k.Until), coolingCause(k), k.Decided)
 	default:
 		return fmt.Sprintf("%s is available: %s.", who, availableCause(out))
+	}
+	if out.was != "" {
+		text += fmt.Sprintf(" It took the place of %s when the groups changed (record %d).", out.was, out.renamed)
 	}
 	if s != nil && k != nil {
 		text += fmt.Sprintf(" A cooldown runs beside it %s.", x.until(k.Until))
@@ -104,6 +108,68 @@ func (x *explainer) until(t time.Time) string {
 		return "without an end"
 	}
 	return fmt.Sprintf("until %s, in %s", clockTime(t), roundUp(t.Sub(x.now)))
+}
+
+// suspendedUntil says when, and of what has no end, which is easily forgotten, how long
+// it has lasted.
+func (x *explainer) suspendedUntil(s *Suspension) string {
+	if !s.Until.IsZero() {
+		return x.until(s.Until)
+	}
+	return fmt.Sprintf("without an end since %s", clockTime(s.Since))
+}
+
+// candidates counts accounts that could be picked, as picks see them.
+type candidates struct {
+	Counts
+	total    int
+	observed int // offered only to picks that name them
+	first    string
+	at       Instant // when the first of those that cannot serve can again; Never: none
+}
+
+func (c *candidates) add(a *Account, s Standing) {
+	if !a.listed() {
+		c.observed++
+		return
+	}
+	if c.total == 0 {
+		c.at = Never
+	}
+	c.total++
+	c.Counts.add(s.Status, 1)
+	if s.Status != StatusAvailable && s.End < c.at {
+		c.first, c.at = a.ID, s.End
+	}
+}
+
+// candidates says how many accounts can serve, what is with the others, and if none can,
+// when the first is back.
+func (x *explainer) candidates(c *candidates) string {
+	who := fmt.Sprintf("%d of %d %s can serve it; ", c.Available, c.total, plural(c.total, "account"))
+	if c.Available == 0 {
+		who = fmt.Sprintf("none of %d %s can serve it: ", c.total, plural(c.total, "account"))
+	}
+	var others []string
+	for _, o := range []struct {
+		n    int
+		what string
+	}{
+		{c.Cooling, "cooling"},
+		{c.Held, "held until a human acts"},
+		{c.Suspended, "suspended by hand"},
+		{c.Disabled, "switched off"},
+		{c.observed, "only observed, and not offered"},
+	} {
+		if o.n > 0 {
+			others = append(others, fmt.Sprintf("%d %s", o.n, o.what))
+		}
+	}
+	who = strings.TrimRight(who+strings.Join(others, ", "), ":; ")
+	if c.Available == 0 && c.first != "" {
+		who += fmt.Sprintf("; the first to come back is %s at %s, in %s", c.first, clockTime(c.at.Time()), roundUp(c.at.Time().Sub(x.now)))
+	}
+	return who + "."
 }
 
 func clockTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -126,7 +126,7 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 		line("not used", describeHint(h)+": "+h.Lost)
 	}
 	if c.Clamp != nil {
-		line("clamp", fmt.Sprintf("asked for %.0f s, got %.0f s by the bound %s", c.Clamp.AskedSeconds, c.Clamp.GivenSeconds, c.Clamp.Bound))
+		line("clamp", describeClamp(c.Clamp))
 	}
 	line("evidence", c.Evidence)
 	for _, r := range c.Causes {
@@ -139,6 +139,20 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 		}
 		line("ends by", text)
 	}
+}
+
+// describeClamp says what the policy's bound left of a hint.
+func describeClamp(k *api.EventClamp) string {
+	length := func(seconds float64) string { return time.Duration(seconds * float64(time.Second)).Round(time.Second).String() }
+	return fmt.Sprintf("asked for %s, cut to %s: the policy's bound (%s)", length(k.AskedSeconds), length(k.GivenSeconds), boundOf(k.Bound))
+}
+
+// boundOf says what a bound is for: a window, or a class.
+func boundOf(name string) string {
+	if name == "unknown" {
+		return "for an unknown window"
+	}
+	return "for " + name
 }
 
 func describeHint(h api.Hint) string {
