@@ -76,3 +76,28 @@ func TestReplayUnderTheSameRules(t *testing.T) {
 		wantSameReplay(t, l.recs, n, laterOf(d.now, l.s.Head().At))
 	})
 }
+
+// TestReplayWithoutProbes: what probes met is avoided without them, and what they found
+// is found by nobody.
+func TestReplayWithoutProbes(t *testing.T) {
+	x := newScenario(t)
+	x.report("a1", opus, quota(21_600))
+	x.at(time.Hour)
+	x.probe("a1", quota(18_000))
+	x.at(3 * time.Hour)
+	x.probe("a1", events.Signal{Class: events.ClassOK, Scope: events.ScopeNone})
+	end := x.now.Add(4 * time.Hour)
+	wantSameReplay(t, x.recs, 0, end)
+	off := PolicyConfig{RulesConfig: RulesConfig{Probe: &ProbeConfig{Mode: new(ProbeOff)}}}
+	out, err := replay(Replay{Policy: &off}, foldFirst(x.recs, 4), end, rangeOf(x.recs[4:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Avoided != 1 || out.First == nil || out.First.Record.Seq != 6 || out.DifferingCount != 1 {
+		t.Fatalf("%+v, %+v", out, out.First)
+	}
+	p := out.Differing[0]
+	if p.Recorded.How != EndRecovered || p.Recorded.Probes != 1 || p.Replayed.How != EndExpired || p.Replayed.Probes != 0 {
+		t.Errorf("recorded %+v\nreplayed %+v", p.Recorded, p.Replayed)
+	}
+}

@@ -25,6 +25,7 @@ type send struct {
 	at     time.Time
 	account,
 	provider, model string
+	probe bool
 }
 
 // foresee reads the range once, to know what was sent when and which models the
@@ -41,9 +42,9 @@ func (x *replayer) foresee(records recordRange) error {
 		var lease events.Seq
 		switch e := r.Event.(type) {
 		case *events.LimitObserved:
-			s.provider, s.model, s.at, lease = e.Provider, e.Model, e.StartedAt, e.Lease
+			s.provider, s.model, s.at, s.probe, lease = e.Provider, e.Model, e.StartedAt, e.Probe, e.Lease
 		case *events.Recovered:
-			s.provider, s.model, s.at, lease = e.Provider, e.Model, e.StartedAt, e.Lease
+			s.provider, s.model, s.at, s.probe, lease = e.Provider, e.Model, e.StartedAt, e.Probe, e.Lease
 		default:
 			continue
 		}
@@ -89,16 +90,50 @@ func (x *replayer) send(seq events.Seq) {
 		if s.after > seq {
 			return
 		}
-		if !x.was.blocks(s) && x.would.blocks(s) {
+		if x.stops(s) {
 			x.sends.unsent[s.record] = true
 		}
 	}
 }
 
-// blocks reports whether a world would not have sent a request.
+// stops reports whether a request that was sent would not have been.
+func (x *replayer) stops(s *send) bool {
+	if !x.would.blocks(s) {
+		return false
+	}
+	return !x.was.blocks(s) || s.probe && !x.probes(s)
+}
+
+// blocks reports whether an account is blocked for a request in a world.
 func (w *world) blocks(s *send) bool {
 	a := w.Account(s.account)
 	return a != nil && !a.Usable(w.groups.Resolve(s.provider, s.model), s.at)
+}
+
+// probes reports whether a request that was let through as a probe would have been one.
+// The schedule that it followed tells, of those while nobody and while somebody else can
+// serve; how far apart the probes of a pool are is the router's, and taken as it was.
+func (x *replayer) probes(s *send) bool {
+	wasEmpty, wasBackground := x.was.due(s)
+	empty, background := x.would.due(s)
+	switch {
+	case empty == background:
+		return empty || !wasEmpty && !wasBackground // not due at all: nothing tells why it was sent
+	case wasEmpty && wasBackground && NewOutlook(x.was.State, s.at).somebody(*x.was.groups.Resolve(s.provider, s.model)):
+		return background
+	case wasEmpty:
+		return empty
+	default:
+		return background || !wasBackground
+	}
+}
+
+// due reports whether a probe is due in a world, while nobody and while somebody else
+// can serve.
+func (w *world) due(s *send) (empty, background bool) {
+	now, r := InstantOf(s.at), w.groups.Resolve(s.provider, s.model)
+	st := w.Standing(w.Account(s.account), r, s.at)
+	return st.Empty <= now, st.Background <= now
 }
 
 // unsent reports whether the request that a record answers would not have been sent.

@@ -75,11 +75,11 @@ func (x *replayer) limit(r events.Record, e *events.LimitObserved) error {
 	if e.Status == 429 {
 		x.out.Limits++
 	}
-	if x.unsent(r.Seq) && !e.Probe {
+	if x.unsent(r.Seq) {
 		if e.Status == 429 {
 			x.out.Avoided++
 		}
-		x.differ(r, e, nil)
+		x.differ(r, verdictOf(e), nil)
 		return nil
 	}
 	var verdict *Verdict
@@ -97,7 +97,7 @@ func (x *replayer) limit(r events.Record, e *events.LimitObserved) error {
 	if verdict == nil {
 		verdict = &Verdict{Effect: events.EffectNone} // no record: nothing was blocked
 	}
-	x.differ(r, e, verdict)
+	x.differ(r, verdictOf(e), verdict)
 	return ignoreRefusal(err)
 }
 
@@ -136,7 +136,8 @@ func (x *replayer) recovered(r events.Record, e *events.Recovered) error {
 	}
 	x.success = r.CorrelationID
 	x.out.Observations++
-	if x.unsent(r.Seq) && !e.Probe {
+	if x.unsent(r.Seq) {
+		x.differ(r, &Verdict{Target: e.Target, Class: events.ClassOK, Effect: events.EffectRecovered}, nil)
 		return nil
 	}
 	return ignoreRefusal(x.would.execute(&Report{
@@ -187,11 +188,10 @@ func (x *replayer) clearable(r events.Record, e *events.CooldownCleared, a *Acco
 }
 
 // differ notes the first decision that differs.
-func (x *replayer) differ(r events.Record, e *events.LimitObserved, again *Verdict) {
+func (x *replayer) differ(r events.Record, was, again *Verdict) {
 	if x.out.First != nil {
 		return
 	}
-	was := verdictOf(e)
 	because := "the request would not have been sent: the account would have been blocked"
 	if again != nil {
 		if because = was.differs(again); because == "" {
