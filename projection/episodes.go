@@ -185,13 +185,17 @@ func (x *episodes) count(r events.Record, e *events.LimitObserved) {
 	}
 }
 
-// longestAsked is the longest that an answer asked to wait.
+// longestAsked is the longest that an answer asked to wait. What it says of windows that
+// are not spent, and what is no time, asks for nothing.
 func longestAsked(e *events.LimitObserved) (longest time.Duration) {
 	hints := e.Lost
 	if e.Hint != nil {
 		hints = append(slices.Clone(hints), *e.Hint)
 	}
 	for i := range hints {
+		if !hints[i].Usable() {
+			continue
+		}
 		q := question{now: e.ObservedAt}
 		if at, why := q.instant(&hints[i]); why == "" {
 			longest = max(longest, at.Sub(e.ObservedAt))

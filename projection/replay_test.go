@@ -101,3 +101,20 @@ func TestReplayWithoutProbes(t *testing.T) {
 		t.Errorf("recorded %+v\nreplayed %+v", p.Recorded, p.Replayed)
 	}
 }
+
+// TestEpisodesTellWhatWasAskedFor: hints about windows that are not spent ask for nothing.
+func TestEpisodesTellWhatWasAskedFor(t *testing.T) {
+	x := newScenario(t)
+	s := quota(7200)
+	s.Hints = append(s.Hints, events.Hint{Source: "other window", Seconds: 600_000, Lost: events.LostUnrelated})
+	x.report("a1", opus, s)
+	var got []Episode
+	w := world{State: foldFirst(x.recs, 4)}
+	w.episodes.done = func(e Episode) { got = append(got, e) }
+	w.episodes.begin(w.State, x.now)
+	w.apply(x.recs[4], nil)
+	w.episodes.finish(x.now)
+	if len(got) != 1 || got[0].LongestHint != 2*time.Hour {
+		t.Errorf("%+v", got)
+	}
+}

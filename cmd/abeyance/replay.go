@@ -158,12 +158,17 @@ func either(p api.EpisodePair) *api.EpisodeRow {
 	return p.Replayed
 }
 
-// lastedText says how long a freeze lasted and how it ended.
+// lastedText says how long a freeze lasted, how it ended, and how often the upstream was
+// asked meanwhile.
 func lastedText(e *api.EpisodeRow, end time.Time) string {
 	if e == nil {
 		return "none"
 	}
-	return spanOrNone(e.Seconds) + ", " + episodeEnd(*e, end)
+	text := spanOrNone(e.Seconds) + ", " + episodeEnd(*e, end)
+	if e.Limits > 0 {
+		text += ", " + counted(e.Limits, "answer")
+	}
+	return text
 }
 
 func spanOrNone(seconds float64) string {

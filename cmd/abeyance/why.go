@@ -143,7 +143,9 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 
 // describeClamp says what the policy's bound left of a hint.
 func describeClamp(k *api.EventClamp) string {
-	length := func(seconds float64) string { return time.Duration(seconds * float64(time.Second)).Round(time.Second).String() }
+	length := func(seconds float64) string {
+		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+	}
 	return fmt.Sprintf("asked for %s, cut to %s: the policy's bound (%s)", length(k.AskedSeconds), length(k.GivenSeconds), boundOf(k.Bound))
 }
 

@@ -17,10 +17,10 @@
 //   - day 1, 08:40: an operator suspends cl-03 "for an hour", without an end, and forgets
 //     it until day 2, 16:20;
 //   - day 1, 11:05: ag-04 has spent the week's quota for Claude and is told to wait for
-//     71 hours, but has it back after five, which a probe finds;
+//     71 hours, but has it back after five, which a probe finds after seven;
 //   - day 1, 14:10 to 15:25: the provider is short of capacity for gemini-3-pro-high;
 //   - day 1, 19:47: ag-09 is banned;
-//   - day 1, 22:30 to 22:34: the daemon is restarted;
+//   - day 1, 13:30 to 13:34: the daemon is restarted;
 //   - day 2, 06:02: the provider gives Claude quotas back days early: an operator has one
 //     account checked, and clears the others in bulk;
 //   - day 2, 10:32: a request that is refused whoever asks goes from account to account;

@@ -10,7 +10,7 @@ import (
 // The accounts that the stories are about.
 const (
 	Forgotten = "cl-03" // suspended by hand and forgotten
-	Early     = "ag-04" // told to wait for 71 hours, and back after five
+	Early     = "ag-04" // told to wait for 71 hours, and back after five, which took seven to find
 	Checked   = "ag-07" // whose quota an operator has checked
 	Banned    = "ag-09"
 	Reserved  = "ag-05" // kept for batches
@@ -35,8 +35,8 @@ func (w *world) script() {
 	w.at(On(1, "14:40"), func() { w.reserve("kept for the nightly batch", 6*time.Hour) })
 	w.at(On(2, "11:30"), func() { w.reserve("kept for the batch of the quarter", 5*time.Hour) })
 	w.at(On(1, "19:47"), func() { w.upstream.banned[Banned] = true })
-	w.at(On(1, "22:30"), func() { w.fail(w.stop()) })
-	w.at(On(1, "22:34"), func() { w.fail(w.start()) })
+	w.at(On(1, "13:30"), func() { w.fail(w.stop()) })
+	w.at(On(1, "13:34"), func() { w.fail(w.start()) })
 	w.early()
 	w.at(On(2, "09:00"), func() { w.upstream.tokens["cl-06"] = true })
 	w.at(On(2, "10:32"), func() {

@@ -146,7 +146,7 @@ func limits(provider, family string) (fiveHour, weekly int) {
 	case claude + "/all":
 		return 76, 700
 	case codex + "/spark":
-		return 30, 500
+		return 9, 500
 	default:
 		return 66, 640
 	}
