@@ -109,8 +109,9 @@ func newWhyCell(x *projection.CellExplanation, ids *identity.Book) WhyCell {
 	}
 	for _, cause := range x.Causes {
 		row := NewEventRow(cause.Record, ids)
-		if row.Kind == string(events.KindGroupsDefined) { // of all that it says, what concerns the cell
-			row.Text = cause.Text
+		switch cause.Record.Event.(type) {
+		case *events.GroupsDefined, *events.Expired:
+			row.Text = cause.Text // of all that it says, what concerns the cell
 		}
 		c.Causes = append(c.Causes, row)
 		if e, ok := cause.Record.Event.(*events.LimitObserved); ok {

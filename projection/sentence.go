@@ -81,7 +81,7 @@ func availableCause(out *CellExplanation) string {
 	r := out.Causes[len(out.Causes)-1].Record
 	switch e := r.Event.(type) {
 	case *events.Expired:
-		return fmt.Sprintf("the block expired at %s (record %d)", clockTime(e.Due), r.Seq)
+		return fmt.Sprintf("the block %s (record %d)", expiredAt(e), r.Seq)
 	case *events.Lifted:
 		return fmt.Sprintf("%s lifted it at %s (record %d)", r.Actor, clockTime(r.At), r.Seq)
 	case *events.CooldownCleared:
@@ -239,10 +239,18 @@ func causeText(r events.Record) string {
 	case *events.Recovered:
 		return probed(e.Probe) + fmt.Sprintf("HTTP %d for %s: served", e.Status, e.Model)
 	case *events.Expired:
-		return "expired at " + clockTime(e.Due)
+		return expiredAt(e)
 	default:
 		return string(r.Kind())
 	}
+}
+
+// expiredAt says when blocks ended. A record about several has the latest of their ends.
+func expiredAt(e *events.Expired) string {
+	if len(e.Cells) > 1 {
+		return "had expired by " + clockTime(e.Due)
+	}
+	return "expired at " + clockTime(e.Due)
 }
 
 // probed begins the text of what a probe was answered.
