@@ -73,6 +73,11 @@ func TestWhyGolden(t *testing.T) {
 			x.report("a1", opus, quota(600))
 			x.at(time.Minute).do(clearCell("a1", "claude"))
 		}},
+		{"lifted for somebody", account("claude"), func(x *scenario) {
+			x.do(suspend("a1", "claude", "fraud"))
+			x.origin.OnBehalfOf = "bob"
+			x.do(&Lift{Filter: Filter{Account: "a1"}})
+		}},
 		{"expired, and not recorded yet", account("claude"), func(x *scenario) {
 			x.report("a1", opus, quota(600))
 			x.at(time.Hour)

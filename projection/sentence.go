@@ -43,11 +43,14 @@ func targetName(t string) string {
 	return t
 }
 
-func by(s *Suspension) string {
-	if s.OnBehalfOf != "" {
-		return s.By + " for " + s.OnBehalfOf
+func by(s *Suspension) string { return principal(s.By, s.OnBehalfOf) }
+
+// principal names who did something, and for whom.
+func principal(actor, onBehalfOf string) string {
+	if onBehalfOf != "" {
+		return actor + " for " + onBehalfOf
 	}
-	return s.By
+	return actor
 }
 
 func describeSignal(class events.Class, reason string) string {
@@ -83,9 +86,9 @@ func availableCause(out *CellExplanation) string {
 	case *events.Expired:
 		return fmt.Sprintf("the block %s (record %d)", expiredAt(e), r.Seq)
 	case *events.Lifted:
-		return fmt.Sprintf("%s lifted it at %s (record %d)", r.Actor, clockTime(r.At), r.Seq)
+		return fmt.Sprintf("%s lifted it at %s (record %d)", principal(r.Actor, r.OnBehalfOf), clockTime(r.At), r.Seq)
 	case *events.CooldownCleared:
-		return fmt.Sprintf("%s cleared it at %s (record %d)", r.Actor, clockTime(r.At), r.Seq)
+		return fmt.Sprintf("%s cleared it at %s (record %d)", principal(r.Actor, r.OnBehalfOf), clockTime(r.At), r.Seq)
 	case *events.Recovered:
 		what := "a served request"
 		if e.Probe {

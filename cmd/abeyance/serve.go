@@ -227,7 +227,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.stories = make(chan []events.Record, activityQueue)
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
-		Logger: d.logger, Registerer: d.registry, State: d.folded.state, Accounts: accounts,
+		Logger: d.logger, Registerer: d.registry, Now: d.env.now, State: d.folded.state, Accounts: accounts,
 		Groups: d.settings.file.file.groups(), Policy: d.settings.file.file.Policy, ObserveOnly: d.settings.ObserveOnly,
 		Checkpoints: d.log, Loss: acceptedLoss(d.log),
 	})
