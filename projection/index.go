@@ -105,7 +105,10 @@ func (x *Index) next(was *State, is order, changed []string, now time.Time) (*In
 		index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1},
 		order: is, was: judge{was, x.from}, is: judge{is.State, now},
 	}
-	changed = is.appendBetween(slices.Clone(changed), x.from, now)
+	changed = slices.Clone(changed)
+	if !x.Exact(now) { // else no deadline has passed since: a storm is not looked through again
+		changed = is.appendBetween(changed, x.from, now)
+	}
 	slices.Sort(changed)
 	for _, id := range slices.Compact(changed) {
 		u.swap(was.Account(id), is.Account(id))
