@@ -16,10 +16,6 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// The promises hold at 1 000 000; making such a log takes a while, which a benchmark that
-// only has to run does not need.
-var records = flag.Int("records", 120_000, "records of the log whose past the benchmarks look at")
-
 // pastDays is how many days the log covers, evenly.
 const pastDays = 10
 
@@ -29,15 +25,15 @@ const waypoint = 100_000
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	if dir, err := madeLog(); err == nil {
+	if dir, err := pastLog(); err == nil {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
 
-// madeLog makes a log of -records records about 10 000 accounts, once, with what the
+// pastLog makes a log of -records records about 10 000 accounts, once, with what the
 // engine keeps beside it. Each account is refused, again and again, and served at last.
-var madeLog = sync.OnceValues(func() (string, error) {
+var pastLog = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "abeyance-bench-")
 	if err != nil {
 		return "", err
@@ -170,7 +166,7 @@ func (m *pastMaker) checkpoint() {
 // openPast opens the log and its state at the end.
 func openPast(b *testing.B) *projection.Past {
 	b.Helper()
-	dir, err := madeLog()
+	dir, err := pastLog()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -20,10 +20,10 @@ type promise struct {
 	goals      []goal
 }
 
-// flags are those of the package's tests: a start is promised of a longer log than one
-// that all benchmarks together have time for.
+// flags are those of the package's tests: what is promised of starting and of looking
+// back is of a longer log than all benchmarks together have time for.
 func (p promise) flags() []string {
-	if p.bench == "^BenchmarkStart$" {
+	if p.pkg == module+"/tests/bench" {
 		return []string{"-records", "1000000"}
 	}
 	return nil
@@ -48,8 +48,8 @@ func (g goal) where(pattern string) goal {
 	return g
 }
 
-// promises are the numbers of selection and publishing, of appending, and of starting, in
-// the order of what users meet.
+// promises are the numbers of selection and publishing, of appending, of starting, and of
+// looking back, in the order of what users meet.
 func promises(only string) []promise {
 	all := []promise{
 		{
@@ -95,6 +95,13 @@ func promises(only string) []promise {
 			},
 		},
 		{module + "/tests/bench", "^BenchmarkFileSize$", "file/encoded", "", "", []goal{atMost("file/encoded", 1.3)}},
+		{
+			module + "/tests/bench", "^Benchmark(WhyNow|WhyAt|CellsAt|HistoryPage|WhatIf)$", "ns/op", "", "",
+			[]goal{
+				atMost("ns/op", 1e6).where("WhyNow"), atMost("ns/op", 50e6).where("WhyAt"), atMost("ns/op", 150e6).where("CellsAt"),
+				atMost("ns/op", 2e6).where("HistoryPage"), atMost("ns/op", 2e9).where("WhatIf"), atMost("MB", 100).where("WhatIf"),
+			},
+		},
 	}
 	if only == "" {
 		return all

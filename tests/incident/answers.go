@@ -165,15 +165,11 @@ func codexRate(model string, d time.Duration) response {
 	}})
 }
 
-func codexCapacity() response {
-	return answer(400, headers("Content-Type", "application/json"), object{"error": object{
-		"message": "Selected model is at capacity. Please try a different model.",
-	}})
-}
-
 func badGateway() response {
-	return response{502, headers("Content-Type", "text/html", "Server", "cloudflare"),
-		"<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n<center><h1>502 Bad Gateway</h1></center>\n</body>\n</html>\n"}
+	return response{
+		502, headers("Content-Type", "text/html", "Server", "cloudflare"),
+		"<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n<center><h1>502 Bad Gateway</h1></center>\n</body>\n</html>\n",
+	}
 }
 
 func served() response {
