@@ -29,8 +29,9 @@ type Options struct {
 	Restore func(head events.Head, payload []byte) error
 	// Replay is called with each record, in order, while Open checks the chain, so
 	// that a caller who folds the log reads it once; after Restore has taken a
-	// checkpoint with those after it. The record is the caller's to keep. An error ends
-	// Open, which returns it. Nil: nothing is called.
+	// checkpoint with those after it. The record is the caller's to keep, but not its
+	// bytes, which are overwritten after Replay returns. An error ends Open, which
+	// returns it. Nil: nothing is called.
 	Replay func(events.Record) error
 	// AcceptLoss opens a log that lacks records it is known to have held, instead of
 	// returning a *RollbackError; [Log.Loss] tells what was lost.

@@ -107,7 +107,7 @@ func (c *Copy) write(ctx context.Context, l *Log, step func(done uint64)) error 
 	}
 	err = db.Update(func(tx *bbolt.Tx) error { return writeMeta(tx, l.base) })
 	if err == nil {
-		_, err = l.scan(ctx, span{from: l.base, last: c.head.Seq}, func(recs []events.Record) error {
+		_, err = l.scan(ctx, span{from: l.base, last: c.head.Seq, keep: true}, func(recs []events.Record) error {
 			batch = append(batch, recs...)
 			step(uint64(recs[len(recs)-1].Seq - l.base.Seq))
 			if len(batch) < copyBatch {

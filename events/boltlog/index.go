@@ -78,7 +78,8 @@ func (x *index) cut(to events.Seq) {
 func (x *index) add(recs []events.Record) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, r := range recs {
+	for i := range recs {
+		r := &recs[i]
 		if _, many := r.Event.(*events.Expired); !many {
 			if r.Account != "" {
 				x.of(r.Account).add(r.Seq)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/abeyance/abeyance/events"
@@ -74,15 +76,28 @@ func TestRangeOf(t *testing.T) {
 
 func TestReplay(t *testing.T) {
 	dir, head := newLog(t, 1500)
-	var seen events.Seq
+	var kept []events.Record
 	l := mustOpen(t, dir, &Options{Replay: func(r events.Record) error {
-		if seen++; r.Seq != seen {
-			t.Errorf("record %d was replayed as number %d", r.Seq, seen)
+		before := events.Head{Seq: r.Seq - 1, Hash: events.Genesis(head.Log)}
+		if len(kept) > 0 {
+			before.Hash = kept[len(kept)-1].Hash
 		}
+		if _, err := events.Open(before, r.Seq, r.Encoded(), r.Hash); err != nil || int(r.Seq) != len(kept)+1 {
+			t.Errorf("record %d was replayed as number %d, with other bytes: %v", r.Seq, len(kept)+1, err)
+		}
+		kept = append(kept, r)
 		return nil
 	}})
-	if seen != head.Seq {
-		t.Errorf("%d records were replayed, want %d", seen, head.Seq)
+	if len(kept) != int(head.Seq) {
+		t.Errorf("%d records were replayed, want %d", len(kept), head.Seq)
+	}
+	for r, err := range l.Records(t.Context(), 0) { // what was kept stays, but for the bytes
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(r, kept[r.Seq-1], cmpopts.IgnoreUnexported(events.Record{})); diff != "" {
+			t.Fatal(diff)
+		}
 	}
 	l.Close()
 	stop := errors.New("stop")

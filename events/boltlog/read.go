@@ -188,7 +188,8 @@ type fetcher struct {
 	seek   bool        // look each row up, too
 	rows   []row
 	size   int
-	free   []byte // the rest of the current piece of arena
+	room   *[]byte // where bytes are copied to; nil: where they stay as long as their rows
+	free   []byte  // the rest of the current piece of arena
 }
 
 // copy adds the row of the record s, whose link to the record before is read with it.
@@ -224,6 +225,11 @@ func (f *fetcher) copy(s events.Seq) error {
 
 // keep copies b out of the mapping. Small rows share allocations.
 func (f *fetcher) keep(b []byte) []byte {
+	if f.room != nil {
+		n := len(*f.room)
+		*f.room = append(*f.room, b...) // if it moves, the older rows stay where they are
+		return (*f.room)[n:]
+	}
 	if len(b) > arena/8 {
 		return bytes.Clone(b)
 	}

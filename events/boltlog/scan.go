@@ -11,6 +11,7 @@ import (
 // chunk is a run of consecutive records on its way through a scan.
 type chunk struct {
 	rows    []row
+	room    []byte // of the bytes of the rows, unless they are kept; used again
 	recs    []events.Record
 	err     error         // of the first record that is not in recs
 	decoded chan struct{} // of capacity 1: recs and err are set
@@ -36,10 +37,13 @@ type span struct {
 	// seek looks every record up, besides going on from the one before: so it also
 	// finds what leads only look-ups astray.
 	seek bool
+	// keep says that who gets the records keeps them with their bytes, which are
+	// overwritten otherwise.
+	keep bool
 }
 
 // scan checks the records of a span in order, and hands them to each, which must not
-// keep the slice. It returns the head it came to.
+// keep the slice, nor, unless the span says so, the bytes of a record. It returns the head it came to.
 func (l *Log) scan(ctx context.Context, read span, each func([]events.Record) error) (events.Head, error) {
 	ctx, stop := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
@@ -85,7 +89,12 @@ func (s *scanner) read() {
 			return
 		}
 		page := seqRange{first: at + 1, last: s.span.last}.page(seqs[:0])
-		c.rows, c.err = s.log.copyOut(&fetcher{rows: c.rows[:0], seek: s.span.seek}, page)
+		f := &fetcher{rows: c.rows[:0], seek: s.span.seek}
+		if !s.span.keep {
+			f.room = &c.room
+			c.room = c.room[:0]
+		}
+		c.rows, c.err = s.log.copyOut(f, page)
 		if c.err == nil {
 			at = c.rows[len(c.rows)-1].seq()
 		}
