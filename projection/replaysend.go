@@ -48,6 +48,9 @@ func (x *replayer) foresee(records recordRange) error {
 		default:
 			continue
 		}
+		if a := x.was.Account(s.account); a != nil {
+			s.account = a.ID // the record's own text is let go
+		}
 		x.ask(s)
 		if x.date(&s, lease, ats) {
 			x.sends.list = append(x.sends.list, s)

@@ -76,10 +76,14 @@ func (l *Log) History(ctx context.Context, q events.Query) iter.Seq2[events.Reco
 	return func(yield func(events.Record, error) bool) {
 		seqs := make([]events.Seq, 0, firstPage)
 		q := q // the function may be ranged over again
+		open := opener(events.Open)
 		for {
 			rows, err := l.next(ctx, q, seqs)
-			if !l.yield(ctx, rows, yield) {
+			if !l.yield(ctx, rows, open, yield) {
 				return
+			}
+			if cap(seqs) == firstPage { // from here on it is worth the room that a decoder takes
+				open = events.NewDecoder().Open
 			}
 			if err != nil {
 				yield(events.Record{}, err)
@@ -98,10 +102,13 @@ func (l *Log) History(ctx context.Context, q events.Query) iter.Seq2[events.Reco
 	}
 }
 
+// opener checks and decodes a record.
+type opener func(head events.Head, seq events.Seq, encoded []byte, hash events.Hash) (events.Record, error)
+
 // yield checks, decodes and hands out rows, and reports whether to go on.
-func (l *Log) yield(ctx context.Context, rows []row, yield func(events.Record, error) bool) bool {
+func (l *Log) yield(ctx context.Context, rows []row, open opener, yield func(events.Record, error) bool) bool {
 	for _, r := range rows {
-		rec, err := l.open(ctx, r)
+		rec, err := l.open(ctx, r, open)
 		if err != nil {
 			yield(events.Record{}, err)
 			return false
@@ -113,14 +120,14 @@ func (l *Log) yield(ctx context.Context, rows []row, yield func(events.Record, e
 	return true
 }
 
-func (l *Log) open(ctx context.Context, r row) (events.Record, error) {
+func (l *Log) open(ctx context.Context, r row, open opener) (events.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return events.Record{}, err
 	}
 	if l.closed.Load() {
 		return events.Record{}, events.ErrClosed
 	}
-	rec, err := events.Open(r.before, r.seq(), r.encoded, r.hash)
+	rec, err := open(r.before, r.seq(), r.encoded, r.hash)
 	if err != nil {
 		return events.Record{}, l.damaged(err)
 	}
