@@ -112,6 +112,17 @@ func TestFirstSession(t *testing.T) {
 		"groups_defined", "policy_defined", "account_added", "account_added", "limit_observed", "limit_observed",
 		"suspended", "cooldown_cleared", "lifted", "cooldown_cleared",
 	})
+	d.checkReplay()
+}
+
+// checkReplay replays the whole log under the rules of the time: nothing may differ.
+func (d *daemon) checkReplay() {
+	d.t.Helper()
+	got := d.must(200, "POST", "/v1/replay", map[string]any{})
+	if got["first_difference"] != nil || got["avoided_429s"] != 0.0 || got["differing_count"] != 0.0 ||
+		got["extra_free_seconds"] != 0.0 || got["extra_blocked_seconds"] != 0.0 || got["observations"] == 0.0 {
+		d.t.Errorf("the same rules make a difference: %v", got)
+	}
 }
 
 // checkHistory compares the kinds in order; each record names its actor, and the
@@ -170,4 +181,5 @@ func TestAnswersThatAreNoQuota(t *testing.T) {
 	d = d.again()
 	d.must(200, "POST", "/v1/clear", map[string]any{"account": "a1"})
 	d.must(200, "POST", "/v1/pick", pick("gemini-3-flash"))
+	d.checkReplay()
 }
