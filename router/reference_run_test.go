@@ -80,6 +80,9 @@ func compare(t *testing.T, seed uint64, steps int, wrong string) (difference str
 					difference = fmt.Sprintf("-seed %d, step %d: %s", seed, i, d)
 				}
 			}
+			if d := replayed(w.engine); difference == "" && d != "" {
+				difference = fmt.Sprintf("-seed %d, replayed under the same rules: %s", seed, d)
+			}
 			for what, n := range w.counts {
 				counts[what] += n
 			}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,7 +112,12 @@ func newPool(t testing.TB, s setup) *pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.engine.Close() })
+	t.Cleanup(func() {
+		p.engine.Close()
+		if difference := replayed(p.engine); difference != "" {
+			t.Errorf("replayed under the same rules: %s", difference)
+		}
+	})
 	p.Router = New(p.engine, &Options{Identities: s.ids})
 	return p
 }
@@ -195,4 +201,20 @@ func (p *pool) blocked(q Request) *BlockedError {
 		p.Fatalf("picked %+v, error %v; want a BlockedError", l, err)
 	}
 	return b
+}
+
+// replayed replays all that an engine recorded under the rules of the time, and tells what
+// differs: nothing may.
+func replayed(e *projection.Engine) string {
+	out, err := e.Past().Replay(context.Background(), projection.Replay{})
+	switch {
+	case err != nil:
+		return err.Error()
+	case out.Same():
+		return ""
+	case out.First != nil:
+		return fmt.Sprintf("record %d: %s", out.First.Record.Seq, out.First.Because)
+	default:
+		return fmt.Sprintf("%+v", out)
+	}
 }
