@@ -31,7 +31,12 @@ func (e *NotEmptyError) Error() string {
 // *LockedError while another process works in the directory, and a *DamageError for what
 // is no sound backup. progress, unless nil, is called now and then from the caller's
 // goroutine with the records checked and the records there are.
-func Restore(ctx context.Context, r io.Reader, dir string, progress func(done, total events.Seq)) (head events.Head, err error) {
+func Restore(ctx context.Context, r io.Reader, dir string, progress func(done, total events.Seq)) (events.Head, error) {
+	return intoEmpty(dir, func(root *os.Root) (events.Head, error) { return receive(ctx, r, root, progress) })
+}
+
+// intoEmpty makes a data directory: build stores the log as log.db.new and checks it.
+func intoEmpty(dir string, build func(root *os.Root) (events.Head, error)) (head events.Head, err error) {
 	root, err := openDir(dir, true)
 	if err != nil {
 		return head, err
@@ -51,14 +56,13 @@ func Restore(ctx context.Context, r io.Reader, dir string, progress func(done, t
 	if err := root.Chmod(".", 0o700); err != nil && !lax {
 		return head, err
 	}
-	temp := nameLog + suffix
-	if head, err = receive(ctx, r, root, progress); err == nil {
+	if head, err = build(root); err == nil {
 		if err = writeHead(root, head); err == nil {
 			err = install(root, nameLog)
 		}
 	}
 	if err != nil {
-		if gone := root.Remove(temp); gone != nil && !errors.Is(gone, os.ErrNotExist) {
+		if gone := root.Remove(nameLog + suffix); gone != nil && !errors.Is(gone, os.ErrNotExist) {
 			err = errors.Join(err, gone)
 		}
 		return events.Head{}, err

@@ -152,3 +152,19 @@ func (c *chunk) follow(head events.Head, each func([]events.Record) error) (even
 type callerError struct{ err error }
 
 func (e *callerError) Error() string { return e.err.Error() }
+
+// Scan hands out the records after a seq up to last, or the head if last is beyond it,
+// in order and in runs, checked as [Log.Records] checks them, but on all processors.
+// each must not keep the slice; an error of it ends the scan and is returned.
+func (l *Log) Scan(ctx context.Context, after, last events.Seq, each func([]events.Record) error) error {
+	if l.closed.Load() {
+		return events.ErrClosed
+	}
+	last = min(last, l.head.Load().Seq)
+	from := events.Head{Log: l.base.Log, Seq: max(after, l.base.Seq)}
+	if from.Seq >= last {
+		return ctx.Err()
+	}
+	_, err := l.scan(ctx, span{from: from, last: last}, each)
+	return err
+}
