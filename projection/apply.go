@@ -28,7 +28,7 @@ func (s *State) Apply(r events.Record) {
 			}
 		})
 	case *events.Lifted:
-		s.change(&r, e.Target, func(c *Cell) { c.Suspended = nil })
+		s.change(&r, e.Target, func(c *Cell) { c.Suspended, c.Lifted = nil, Mark{r.Seq, r.At} })
 	case *events.CooldownCleared:
 		s.change(&r, e.Target, func(c *Cell) { c.endAutomatic(&r) })
 	case *events.RecheckRequested:
@@ -235,7 +235,7 @@ func (s *State) applyExpired(r *events.Record, e *events.Expired) {
 	for _, cell := range e.Cells {
 		s.changeCell(cell.Account, cell.Target, r, func(c *Cell) {
 			if e.Dimension == events.DimensionSuspended {
-				c.Suspended = nil
+				c.Suspended, c.Lifted = nil, Mark{r.Seq, r.At}
 			} else {
 				c.Cooling = nil
 			}

@@ -55,6 +55,9 @@ type Cell struct {
 	// Ended is when a clear or a recovery last ended an automatic block: older
 	// evidence is stale.
 	Ended Mark
+	// Lifted is when a manual suspension last ended, by a lift or by its time: what
+	// another system knew before of the cell is old.
+	Lifted Mark
 	// Recheck is when an operator last asked for a probe of this cell.
 	Recheck Mark
 	// Detail is a digest of the evidence and losing hints last stored.

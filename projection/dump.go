@@ -221,7 +221,7 @@ func (m *Mark) fields(c *wire.Codec) {
 }
 
 func (k *Cell) fields(c *wire.Codec) {
-	c.Array(10)
+	c.Array(11)
 	c.String(&k.Target, events.MaxTarget)
 	wire.Optional(c, &k.Cooling, coolingFields)
 	wire.Optional(c, &k.Held, heldFields)
@@ -235,6 +235,7 @@ func (k *Cell) fields(c *wire.Codec) {
 	wire.Int(c, &k.Strikes.Count)
 	c.Time(&k.Strikes.Last)
 	k.Ended.fields(c)
+	k.Lifted.fields(c)
 	k.Recheck.fields(c)
 	c.Uint64(&k.Detail)
 	wire.Uint(c, &k.LastSeq)

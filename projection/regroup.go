@@ -83,6 +83,7 @@ func (a *Account) moveSuspension(c *Cell, now *Groups, moves *[]move) *Account {
 			if n.Suspended == nil || outlives(c.Suspended, n.Suspended) {
 				n.Suspended = c.Suspended
 			}
+			n.Lifted = later(n.Lifted, c.Lifted)
 			n.LastSeq = max(n.LastSeq, c.LastSeq)
 		})
 		*moves = append(*moves, m)
