@@ -36,7 +36,7 @@ type CellCooling struct {
 	Until       Time   `json:"until"`
 	Class       string `json:"class" doc:"what the answer that started it meant"`
 	StartedAt   Time   `json:"started_at"`
-	Source      string `json:"source" doc:"where the deadline comes from: the source of a hint, ladder or window"`
+	Source      string `json:"source" doc:"where the deadline comes from: the source of a hint, ladder, window or import"`
 	Clamped     bool   `json:"clamped" doc:"the policy's bound cut the deadline"`
 	Step        int    `json:"step" doc:"the step of the ladder taken, from 1; 0: a hint decided"`
 	NextProbeAt Time   `json:"next_probe_at" doc:"when a request may be let through to see whether the quota is back; in the past: the next one may; null: not before the end"`

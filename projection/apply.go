@@ -266,15 +266,28 @@ func (s *State) applyAccountChanged(r *events.Record, e *events.AccountChanged) 
 func (s *State) applyImported(r *events.Record, e *events.Imported) {
 	s.change(r, e.Target, func(c *Cell) {
 		if !e.CoolUntil.IsZero() {
-			c.Cooling = &Cooling{
-				Until: e.CoolUntil, StartedAt: r.At, Started: r.Seq, Decided: r.Seq, Last: Mark{r.Seq, r.At},
-				Class: e.Class, Source: "import", Provider: e.Provider, Model: e.Model, Sent: r.Seq,
-			}
+			c.coolImported(r, e)
 		}
 		if e.Suspended {
 			c.Suspended = &Suspension{Reason: e.Reason, By: r.Actor, OnBehalfOf: r.OnBehalfOf, Since: r.At, Seq: r.Seq}
 		}
 	})
+}
+
+// coolImported starts or extends the cooldown as another system has it.
+func (c *Cell) coolImported(r *events.Record, e *events.Imported) {
+	k := Cooling{
+		Until: e.CoolUntil, StartedAt: r.At, Started: r.Seq, Decided: r.Seq, Last: Mark{r.Seq, r.At},
+		Class: e.Class, Source: sourceImport, Provider: e.Provider, Model: e.Model, Sent: r.Seq,
+	}
+	if old := c.cooling(r.At); old != nil {
+		k.StartedAt, k.Started, k.Probes, k.Probed = old.StartedAt, old.Started, old.Probes, old.Probed
+	}
+	c.Cooling = &k
+	if c.Ladder.Step == 0 {
+		c.Ladder.Class = e.Class
+	}
+	c.Ladder.Deadline = e.CoolUntil
 }
 
 // detail digests what a record says beyond its decision; 0 if it says nothing.

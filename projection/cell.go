@@ -81,7 +81,7 @@ type Cooling struct {
 	Decided   events.Seq // the record that set Until
 	Last      Mark       // the newest evidence: a success must be newer to end it
 	Class     events.Class
-	Source    string // a hint's source, "ladder", "window"
+	Source    string // a hint's source, "ladder", "window", "import"
 	Clamped   bool
 	Step      int
 	Provider  string

@@ -15,8 +15,8 @@ type Command struct {
 }
 
 // Intent is the wish itself: [*Report], [*Suspend], [*Lift], [*Clear], [*Recheck],
-// [*Expire], [*PutAccount], [*PatchAccount], [*RemoveAccount], [*DefineGroups] or
-// [*DefinePolicy].
+// [*Expire], [*PutAccount], [*PatchAccount], [*RemoveAccount], [*DefineGroups],
+// [*DefinePolicy] or [*Import].
 type Intent interface {
 	decide(d *decider) error
 }
@@ -35,6 +35,8 @@ type Decision struct {
 	Usable []UsableChange
 	// Plan says what new groups change.
 	Plan *GroupsPlan
+	// Imports say what became of each entry of an import.
+	Imports []ImportResult
 	// DryRun: nothing happens, whatever Drafts holds.
 	DryRun bool
 

@@ -15,6 +15,7 @@ import (
 const (
 	sourceLadder = "ladder"
 	sourceWindow = "window"
+	sourceImport = "import"
 )
 
 // ruling is what the policy makes of a blocking signal.

@@ -99,6 +99,25 @@ func TestWhyGolden(t *testing.T) {
 			x.at(time.Minute).do(&Recheck{Filter: Filter{Account: "a1"}})
 			x.at(time.Hour).probe("a1", ok())
 		}},
+		{"imported, both halves", account("claude"), func(x *scenario) {
+			x.origin = events.Origin{Actor: "import:admin", OnBehalfOf: "tess"}
+			x.imports(taken(both(cools(2*time.Hour), byHand)), "imported")
+		}},
+		{"an imported cooldown", account("claude"), func(x *scenario) { x.imports(taken(cools(2*time.Hour)), "imported") }},
+		{"an imported cooldown of no known model, extended here", account("*"), func(x *scenario) {
+			c := taken(both(cools(time.Hour), on("a1", "*"), func(e *ImportEntry) { e.Model = "" }))
+			c.Source = SourceCooldowns
+			x.imports(c, "imported")
+			x.at(time.Minute).report("a1", opus, signal(events.ClassQuotaExhausted, events.ScopeAccount, 7200))
+		}},
+		{"an imported suspension without a date", account("claude"), func(x *scenario) {
+			c := taken(both(byHand, undated, func(e *ImportEntry) { e.Original = "{}" }))
+			x.imports(c, "imported")
+		}},
+		{"an imported cooldown that is over, and not recorded yet", account("claude"), func(x *scenario) {
+			x.imports(taken(cools(2*time.Hour)), "imported")
+			x.at(3 * time.Hour)
+		}},
 		{"switched off", account("claude"), func(x *scenario) { x.do(&PatchAccount{ID: "a1", Disabled: new(true)}) }},
 		{"a model that some can serve", Question{Provider: "antigravity", Model: sonnet}, func(x *scenario) {
 			x.report("a1", opus, quota(600))

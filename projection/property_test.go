@@ -35,7 +35,7 @@ func (d *drawn) target() string {
 
 func (d *drawn) intent(head events.Seq) Intent {
 	f := Filter{Account: pick(d, "filter", "", d.account()), Target: d.target(), Class: pick(d, "class", "", "", events.ClassQuotaExhausted)}
-	switch pick(d, "intent", "report", "report", "report", "report", "suspend", "lift", "clear", "recheck", "account", "groups", "policy", "expire") {
+	switch pick(d, "intent", "report", "report", "report", "report", "suspend", "lift", "clear", "recheck", "account", "groups", "policy", "import", "expire") {
 	case "report":
 		return d.report(head)
 	case "suspend":
@@ -58,6 +58,8 @@ func (d *drawn) intent(head events.Seq) Intent {
 			GroupsConfig{Groups: []GroupConfig{{ID: "claude", Enabled: new(false)}, {ID: "all", Providers: []string{"antigravity"}, Patterns: []string{"*"}}}})}
 	case "policy":
 		return &DefinePolicy{Config: pick(d, "config", PolicyConfig{}, PolicyConfig{RulesConfig: RulesConfig{QuotaExhausted: &ClassConfig{None: true}}})}
+	case "import":
+		return d.imports()
 	default:
 		return &Expire{}
 	}

@@ -19,11 +19,11 @@ func (x *explainer) sentence(a *Account, c *Cell, out *CellExplanation) string {
 	case a.Spec.Disabled:
 		text = fmt.Sprintf("%s is disabled: the account is switched off.", who)
 	case s != nil:
-		text = fmt.Sprintf("%s is suspended by hand %s, because %q (%s, record %d).", who, x.suspendedUntil(s), s.Reason, by(s), s.Seq)
+		text = fmt.Sprintf("%s is suspended by hand %s, because %q (%s).", who, x.suspendedUntil(s), s.Reason, out.suspendedBy(s))
 	case h != nil:
 		text = fmt.Sprintf("%s is held until a human acts, because the provider answered %s (record %d).", who, describeSignal(h.Class, h.Reason), h.Started)
 	case k != nil:
-		text = fmt.Sprintf("%s is frozen %s, because %s (record %d).", who, x.until(k.Until), coolingCause(k), k.Decided)
+		text = fmt.Sprintf("%s is frozen %s, because %s (record %d).", who, x.until(k.Until), out.coolingCause(k), k.Decided)
 	default:
 		return fmt.Sprintf("%s is available: %s.", who, availableCause(out))
 	}
@@ -60,8 +60,38 @@ func describeSignal(class events.Class, reason string) string {
 	return string(class) + " (" + reason + ")"
 }
 
+// suspendedBy says who suspended a cell, and where the record is. Of a suspension that
+// was imported the importer is not the one who made it.
+func (x *CellExplanation) suspendedBy(s *Suspension) string {
+	if e := x.imported(s.Seq); e != nil {
+		return fmt.Sprintf("%s, imported by %s, record %d", importedFrom(e, true), by(s), s.Seq)
+	}
+	return fmt.Sprintf("%s, record %d", by(s), s.Seq)
+}
+
+// imported returns the import among the causes that has a seq, or nil.
+func (x *CellExplanation) imported(seq events.Seq) *events.Imported {
+	for _, cause := range x.Causes {
+		if e, ok := cause.Record.Event.(*events.Imported); ok && cause.Record.Seq == seq {
+			return e
+		}
+	}
+	return nil
+}
+
+func (x *CellExplanation) coolingCause(k *Cooling) string {
+	if e := x.imported(k.Decided); e != nil {
+		return fmt.Sprintf("it cools in %s: %s", importedFrom(e, false), answeredAs(k.Model, k.Class))
+	}
+	return coolingCause(k)
+}
+
+func answeredAs(model string, class events.Class) string {
+	return fmt.Sprintf("%s was answered %s", cmp.Or(model, "a request"), class)
+}
+
 func coolingCause(k *Cooling) string {
-	what := fmt.Sprintf("%s was answered %s", cmp.Or(k.Model, "a request"), k.Class)
+	what := answeredAs(k.Model, k.Class)
 	switch k.Source {
 	case sourceLadder:
 		what += fmt.Sprintf(" without a reset: step %d of the ladder", k.Step)
@@ -100,6 +130,8 @@ func availableCause(out *CellExplanation) string {
 			return fmt.Sprintf("the cooldown ended at %s (record %d)", clockTime(e.Until), r.Seq)
 		}
 		return fmt.Sprintf("the last answer did not block it: %s (record %d)", cmp.Or(e.Why, string(e.Effect)), r.Seq)
+	case *events.Imported:
+		return fmt.Sprintf("the cooldown that was imported ended at %s (record %d)", clockTime(e.CoolUntil), r.Seq)
 	default:
 		return fmt.Sprintf("%s (record %d)", r.Kind(), r.Seq)
 	}
@@ -243,6 +275,8 @@ func causeText(r events.Record) string {
 		return probed(e.Probe) + fmt.Sprintf("HTTP %d for %s: served", e.Status, e.Model)
 	case *events.Expired:
 		return expiredAt(e)
+	case *events.Imported:
+		return "imported " + ImportText(e)
 	default:
 		return string(r.Kind())
 	}
