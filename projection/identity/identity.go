@@ -163,6 +163,44 @@ func (b *Book) Add(given ...string) error {
 	return nil
 }
 
+// Known reports whether there is an entry for an id, given or stored.
+func (b *Book) Known(id string) bool {
+	if b == nil {
+		return false
+	}
+	n := b.names.Load()
+	return n.stored[id] != "" || n.given[id] != ""
+}
+
+// Forget erases the entry of an id, given or stored, durably, before it returns: from
+// then on the account is shown by its stored id, which is the same as before, so that
+// the log stays what it is. It returns false if there is no entry. The next time that
+// the given id is named in a config file or a request, it gets its entry again.
+func (b *Book) Forget(id string) (bool, error) {
+	if !b.Known(id) {
+		return false, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.names.Load()
+	stored := old.stored[id]
+	if stored == "" {
+		stored = id
+	}
+	given := old.given[stored]
+	if given == "" {
+		return false, nil // somebody was faster
+	}
+	next := &names{maps.Clone(old.stored), maps.Clone(old.given)}
+	delete(next.stored, given)
+	delete(next.given, stored)
+	if err := b.save(next); err != nil {
+		return false, fmt.Errorf("writing %s: %w", b.path, err)
+	}
+	b.names.Store(next)
+	return true, nil
+}
+
 func (b *Book) save(n *names) error {
 	if b.path == "" {
 		return nil

@@ -184,3 +184,60 @@ func TestConcurrentAdds(t *testing.T) {
 		t.Errorf("%d entries, want 20", n)
 	}
 }
+
+// TestForget: the entry goes, of memory and of the file, by either id, and all else
+// stays, so that the same id is stored alike for ever.
+func TestForget(t *testing.T) {
+	for _, by := range []string{"given", "stored"} {
+		path := filepath.Join(t.TempDir(), FileName)
+		b, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const other = "bob@other.example"
+		if err := b.Add(mail, other); err != nil {
+			t.Fatal(err)
+		}
+		stored := b.Stored(mail)
+		id := mail
+		if by == "stored" {
+			id = stored
+		}
+		if !b.Known(id) {
+			t.Errorf("by its %s id it is not known", by)
+		}
+		if done, err := b.Forget(id); !done || err != nil {
+			t.Fatalf("by its %s id: %v, %v", by, done, err)
+		}
+		doc, err := os.ReadFile(path)
+		if err != nil || strings.Contains(string(doc), "claude-bob") || strings.Contains(string(doc), stored) || !strings.Contains(string(doc), other) {
+			t.Errorf("the file is %s, %v", doc, err)
+		}
+		again, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []*Book{b, again} {
+			if b.Given(stored) != stored || b.Stored(mail) != stored || b.Known(mail) || b.Known(stored) || b.Given(b.Stored(other)) != other {
+				t.Errorf("by its %s id: %q is given for it", by, b.Given(stored))
+			}
+		}
+		if done, err := b.Forget(id); done || err != nil {
+			t.Errorf("a second time: %v, %v", done, err)
+		}
+		if err := b.Add(mail); err != nil || b.Stored(mail) != stored || b.Given(stored) != mail {
+			t.Errorf("named again it is not known again: %v", err)
+		}
+	}
+}
+
+func TestForgetNothing(t *testing.T) {
+	var none *Book
+	for _, b := range []*Book{none, New()} {
+		for _, id := range []string{"", "plain", mail, "acct_0123456789abcdef0123"} {
+			if done, err := b.Forget(id); done || err != nil || b.Known(id) {
+				t.Errorf("%q: %v, %v", id, done, err)
+			}
+		}
+	}
+}
