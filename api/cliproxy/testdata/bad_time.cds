@@ -1,0 +1,1 @@
+{"version":1,"records":[{"auth_id":"a","next_retry_after":"soon"}]}
