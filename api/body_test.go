@@ -25,14 +25,19 @@ func takingBodies() map[string]string {
 		"PUT /v1/policy":          `{"dry_run":true}`,
 		"POST /v1/tokens":         `{"name":"t","scopes":["read"]}`,
 		"POST /v1/replay":         `{"from":"seq:1"}`,
+
+		"POST /v1/accounts/{id}/forget": `{"on_behalf_of":"ops"}`,
 	}
 }
+
+// takesFiles tells the route whose body is a file of any format.
+func takesFiles(route string) bool { return route == "POST /v1/import" }
 
 func TestBodiesAreReadStrictly(t *testing.T) {
 	b := newBench(t)
 	b.pool()
 	for route := range api.RouteScopes() {
-		if _, ok := takingBodies()[route]; !ok && !strings.HasPrefix(route, "GET ") && !strings.HasPrefix(route, "DELETE ") {
+		if _, ok := takingBodies()[route]; !ok && !takesFiles(route) && !strings.HasPrefix(route, "GET ") && !strings.HasPrefix(route, "DELETE ") {
 			t.Errorf("%s is not tested", route)
 		}
 	}

@@ -31,6 +31,8 @@ const (
 	CodeLastAdmin        Code = "last_admin_token"       // deleting it would lock everybody out
 	CodeBodyTooLarge     Code = "body_too_large"         //
 	CodeMediaType        Code = "unsupported_media_type" //
+	CodeInvalidImport    Code = "invalid_import"         // the file is none that can be imported; the detail names the line
+	CodeLogNotEmpty      Code = "log_not_empty"          // an export makes a whole log, and this one has records
 	CodeInternal         Code = "internal"               // a fault of the server
 	CodeUnavailable      Code = "not_available"          // this server cannot do it
 	CodeStarting         Code = "starting"               // the log is being read
@@ -53,7 +55,7 @@ func Codes() []Code {
 		Code(router.BlockHeld), Code(router.BlockCooling),
 		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
 		CodeCrossOrigin, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
-		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
+		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
 		CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled,
 	}
 }
@@ -75,7 +77,7 @@ func (c Code) Status() int {
 		return http.StatusMethodNotAllowed
 	case CodeTimeout:
 		return http.StatusRequestTimeout
-	case CodeTokenExists, CodeLastAdmin, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
+	case CodeTokenExists, CodeLastAdmin, CodeLogNotEmpty, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
 		Code(projection.CodeKeyReused), Code(projection.CodeSuspensionLive), Code(projection.CodePoolFull),
 		Code(projection.CodeModelCellsFull):
 		return http.StatusConflict
@@ -84,7 +86,7 @@ func (c Code) Status() int {
 	case CodeMediaType:
 		return http.StatusUnsupportedMediaType
 	case Code(projection.CodeInvalid), Code(projection.CodeProviderMismatch), Code(projection.CodeInvalidGroups),
-		Code(projection.CodeInvalidPolicy):
+		Code(projection.CodeInvalidPolicy), CodeInvalidImport:
 		return http.StatusUnprocessableEntity
 	case Code(router.BlockCooling):
 		return http.StatusTooManyRequests

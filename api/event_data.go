@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/projection/identity"
 )
 
@@ -138,7 +139,7 @@ func eventText(event events.Event) string {
 	case *events.PolicyDefined:
 		return fmt.Sprintf("policy version %d", e.Version)
 	case *events.Imported:
-		return fmt.Sprintf("%s imported from %s", e.Target, e.Source)
+		return e.Target + " imported " + projection.ImportText(e)
 	case *events.LossAccepted:
 		return fmt.Sprintf("the log went on from record %d although it had held record %d: the rest is lost", e.From, e.Seq)
 	default:

@@ -147,14 +147,20 @@ func (x *exchange) read() *Problem {
 	}
 	x.body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return newProblem(CodeTimeout, "the body did not arrive in time")
 	case err != nil:
-		return newProblem(CodeInvalidBody, "the body could not be read")
+		return unread(err)
 	case len(x.body) > maxBody:
 		return tooLarge()
 	}
 	return nil
+}
+
+// unread says why a body could not be read.
+func unread(err error) *Problem {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return newProblem(CodeTimeout, "the body did not arrive in time")
+	}
+	return newProblem(CodeInvalidBody, "the body could not be read")
 }
 
 func tooLarge() *Problem {

@@ -44,12 +44,14 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 			media = "application/openapi+json"
 		case "GET /v1/backup":
 			media = "application/octet-stream"
+		case "GET /v1/export":
+			media = "application/x-ndjson"
 		}
 		if op.Scope != string(scope) || op.OperationID == "" || op.Responses["200"].Content[media] == nil ||
 			op.Responses["default"].Content["application/problem+json"] == nil {
 			t.Errorf("%s: %+v", route, op)
 		}
-		if _, takes := takingBodies()[route]; takes != (op.RequestBody != nil) {
+		if _, takes := takingBodies()[route]; takes != (op.RequestBody != nil) && !takesFiles(route) {
 			t.Errorf("%s: the body is not described", route)
 		}
 	}

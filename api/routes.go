@@ -29,11 +29,14 @@ func (s *Server) route(version string) {
 	s.routeCells()
 	s.routeActions()
 	s.routeAccounts()
+	s.routeForget()
 	s.routeDefinitions()
 	s.routeEvents()
 	s.routeEpisodes()
 	s.routeTokens()
 	s.routeBackup(guarded)
+	s.routeExport(guarded)
+	s.routeImport(guarded)
 	tidy(s.api.OpenAPI())
 }
 

@@ -15,7 +15,7 @@ const (
 	ScopeRoute   Scope = "route"   // pick, report and classify: for a proxy
 	ScopeRead    Scope = "read"    // everything there is to see
 	ScopeOperate Scope = "operate" // suspend, lift, clear and recheck
-	ScopeAdmin   Scope = "admin"   // the pool, definitions, tokens, verification
+	ScopeAdmin   Scope = "admin"   // the pool, definitions, tokens, verification, import and export
 
 	scopeOpen Scope = "" // no token at all
 )
@@ -69,15 +69,18 @@ func routeScopes() map[string]Scope {
 		"POST /v1/clear":   ScopeOperate,
 		"POST /v1/recheck": ScopeOperate,
 
-		"PUT /v1/accounts/{id}":    ScopeAdmin,
-		"PATCH /v1/accounts/{id}":  ScopeAdmin,
-		"DELETE /v1/accounts/{id}": ScopeAdmin,
-		"PUT /v1/groups":           ScopeAdmin,
-		"PUT /v1/policy":           ScopeAdmin,
-		"GET /v1/verify":           ScopeAdmin,
-		"GET /v1/backup":           ScopeAdmin,
-		"GET /v1/tokens":           ScopeAdmin,
-		"POST /v1/tokens":          ScopeAdmin,
-		"DELETE /v1/tokens/{name}": ScopeAdmin,
+		"PUT /v1/accounts/{id}":         ScopeAdmin,
+		"PATCH /v1/accounts/{id}":       ScopeAdmin,
+		"DELETE /v1/accounts/{id}":      ScopeAdmin,
+		"POST /v1/accounts/{id}/forget": ScopeAdmin,
+		"PUT /v1/groups":                ScopeAdmin,
+		"PUT /v1/policy":                ScopeAdmin,
+		"POST /v1/import":               ScopeAdmin,
+		"GET /v1/export":                ScopeAdmin,
+		"GET /v1/verify":                ScopeAdmin,
+		"GET /v1/backup":                ScopeAdmin,
+		"GET /v1/tokens":                ScopeAdmin,
+		"POST /v1/tokens":               ScopeAdmin,
+		"DELETE /v1/tokens/{name}":      ScopeAdmin,
 	}
 }

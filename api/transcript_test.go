@@ -13,14 +13,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/abeyance/abeyance/api"
 )
 
 var update = flag.Bool("update", false, "write what was answered into testdata")
 
 // TestTranscripts plays the requests in testdata/*.txt and compares the answers.
 // A transcript is a list of blocks: a comment after #, a request after >, with its
-// body on a second line, the answer after <, and time that passes after +. What differs
-// from run to run stands as CORRELATION and HASH.
+// body on a second line, or line by line after > | if it is no JSON, the answer after <,
+// and time that passes after +. What differs from run to run stands as CORRELATION, HASH
+// and PSEUDONYM, and a record's bytes as RECORD.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -68,13 +71,17 @@ func (b *bench) play(script string) string {
 		if !asked {
 			continue
 		}
-		if strings.HasPrefix(text, "{") {
+		raw, isRaw := strings.CutPrefix(text, "|")
+		switch {
+		case isRaw:
+			q.body += strings.TrimPrefix(raw, " ") + "\n"
+		case strings.HasPrefix(text, "{"):
 			q.body = text
-		} else {
+		default:
 			q = request{}
 			q.method, q.path, _ = strings.Cut(text, " ")
 		}
-		if i+1 == len(lines) || !strings.HasPrefix(lines[i+1], "> {") {
+		if i+1 == len(lines) || !strings.HasPrefix(lines[i+1], "> {") && !strings.HasPrefix(lines[i+1], "> |") {
 			out.WriteString(shown(b.do(q)))
 		}
 	}
@@ -91,12 +98,15 @@ func shown(a answer) string {
 		}
 	}
 	var doc bytes.Buffer
-	if err := json.Indent(&doc, []byte(strings.TrimSpace(a.body)), "", "  "); err != nil {
+	if a.header.Get("Content-Type") == api.MediaExport {
+		doc.WriteString(strings.TrimSpace(a.body))
+	} else if err := json.Indent(&doc, []byte(strings.TrimSpace(a.body)), "", "  "); err != nil {
 		a.t.Fatal(err)
 	}
 	text := doc.String()
 	for pattern, name := range map[string]string{
 		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`: `"CORRELATION"`, `"[0-9a-f]{64}"`: `"HASH"`,
+		`acct_[0-9a-f]{20}`: `acct_PSEUDONYM`, `"record":"[A-Za-z0-9+/=]+"`: `"record":"RECORD"`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, name)
 	}

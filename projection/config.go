@@ -130,6 +130,17 @@ func (c *GroupsConfig) define() (*events.GroupsDefined, error) {
 	return e, nil
 }
 
+// With returns the configuration with some definitions in the place of those that have
+// the same ids.
+func (c *GroupsConfig) With(groups []GroupConfig) *GroupsConfig {
+	with := *c
+	with.Groups = slices.DeleteFunc(slices.Clone(c.Groups), func(old GroupConfig) bool {
+		return slices.ContainsFunc(groups, func(g GroupConfig) bool { return CanonicalGroup(g.ID) == CanonicalGroup(old.ID) })
+	})
+	with.Groups = append(with.Groups, groups...)
+	return &with
+}
+
 // over returns the group that c makes of base.
 func (c *GroupConfig) over(base events.Group, inherits bool) (events.Group, error) {
 	g := base

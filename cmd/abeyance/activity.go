@@ -149,7 +149,8 @@ func describeActivity(r events.Record) (target, message string, attrs []slog.Att
 	case *events.LossAccepted:
 		return "", "going on without lost records", []slog.Attr{slog.Uint64("held", uint64(e.Seq)), slog.Uint64("left", uint64(e.From))}
 	case *events.Imported:
-		return e.Target, "imported", append(cellAttrs(r, e.Target), slog.String("source", e.Source))
+		return e.Target, "imported", append(cellAttrs(r, e.Target), slog.String("source", e.Source),
+			slog.String("cooling_until", instantOr(e.CoolUntil, "-")), slog.Bool("suspended", e.Suspended), slog.String("by", r.Actor))
 	}
 	return "", "", nil
 }

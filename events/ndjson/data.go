@@ -139,10 +139,19 @@ func (o *object) decision(lease events.Seq, probe bool, groups, policy uint64) {
 }
 
 func (o *object) expired(e *events.Expired) {
+	o.cells(e.Cells)
+	o.text("dimension", string(e.Dimension))
+	o.time("due", e.Due)
+}
+
+func (o *object) cells(cells []events.Cell) {
+	if len(cells) == 0 {
+		return
+	}
 	o.name("cells")
 	o.b = append(o.b, '[')
 	outer := o.n
-	for i, c := range e.Cells {
+	for i, c := range cells {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
@@ -153,8 +162,6 @@ func (o *object) expired(e *events.Expired) {
 	}
 	o.n = outer
 	o.b = append(o.b, ']')
-	o.text("dimension", string(e.Dimension))
-	o.time("due", e.Due)
 }
 
 func (o *object) recovered(e *events.Recovered) {
