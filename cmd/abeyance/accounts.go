@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -14,7 +16,8 @@ func newAccountsCommand(env *environment) *cobra.Command {
 		Use:     "accounts",
 		Aliases: []string{"account"},
 		Short:   "List and change the pool",
-	}, newAccountsListCommand(env), newAccountsPutCommand(env), newAccountsSetCommand(env), newAccountsRemoveCommand(env))
+	}, newAccountsListCommand(env), newAccountsPutCommand(env), newAccountsSetCommand(env), newAccountsRemoveCommand(env),
+		newAccountsForgetCommand(env))
 }
 
 func newAccountsListCommand(env *environment) *cobra.Command {
@@ -152,6 +155,46 @@ func newAccountsRemoveCommand(env *environment) *cobra.Command {
 	cmd.Flags().StringVarP(&reason, "reason", "r", "", "`why`")
 	cmd.Flags().BoolVar(&force, "force", false, "remove it although it is suspended by hand")
 	return cmd
+}
+
+func newAccountsForgetCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "forget ACCOUNT",
+		Short: "Erase which id an account was given; the log stays as it is",
+		Long: `An account id that holds an e-mail address stands in the log as a pseudonym; which id
+that is stands in identities.json beside the log. This erases it there, by the given id or
+the stored one (acct_...): from then on the account is shown by its stored id. The log and
+its hashes stay as they are, and copies of identities.json are yours to erase.
+
+A config file or a report that names the id makes it known again: take it out of there
+first, and the account out of the pool ('abeyance accounts remove') if it is to be gone.`,
+		Args: arguments(1, 1, "one ACCOUNT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := env.daemon()
+			if err != nil {
+				return err
+			}
+			a := new(api.ForgetAnswer)
+			q := call{method: http.MethodPost, path: accountPath(args[0]) + "/forget", body: api.ForgetRequest{OnBehalfOf: env.user()}}
+			if err := c.do(cmd.Context(), q, a); err != nil {
+				return err
+			}
+			return env.print(a, func(w io.Writer) error { return writeForget(w, a) })
+		},
+	}
+}
+
+func writeForget(w io.Writer, a *api.ForgetAnswer) error {
+	if !a.Forgotten {
+		_, err := fmt.Fprintf(w, "nothing was erased: %s\n", a.Unchanged)
+		return err
+	}
+	text := "forgotten: the account is shown as " + a.Stored + " from now on; the log is as it was"
+	if a.InPool {
+		text += ", and the account still in the pool"
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }
 
 func changeAccount(cmd *cobra.Command, env *environment, q call) error {

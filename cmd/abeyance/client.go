@@ -57,7 +57,8 @@ type call struct {
 	method string
 	path   string // escaped
 	query  url.Values
-	body   any // nil: none
+	body   any    // nil: none
+	raw    []byte // a file, instead of a body
 }
 
 func get(path string, query url.Values) call {
@@ -101,6 +102,10 @@ func (c *client) request(ctx context.Context, q call) (*http.Request, error) {
 		}
 		body = bytes.NewReader(doc)
 	}
+	media := "application/json"
+	if q.raw != nil {
+		body, media = bytes.NewReader(q.raw), "application/octet-stream"
+	}
 	address := c.base + q.path
 	if len(q.query) > 0 {
 		address += "?" + q.query.Encode()
@@ -110,7 +115,7 @@ func (c *client) request(ctx context.Context, q call) (*http.Request, error) {
 		return nil, err
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", media)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("X-Abeyance-Via", "cli")

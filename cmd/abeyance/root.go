@@ -30,8 +30,8 @@ suspended: automatically after a 429, or by an operator. It answers "who may ser
 this model now?", and why an account was frozen, when, on which evidence, until when.
 
 Commands talk to a running daemon. They find it by --data-dir, or by --url and
---token-file. With the daemon stopped, events, why, episodes, replay, verify and
-backup read the data directory themselves.
+--token-file. With the daemon stopped, events, why, episodes, replay, verify, backup
+and export read the data directory themselves.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 4 not authorized, 5 not found, 6 conflict, 8 a wait timed out, 130 interrupted.`,
@@ -65,7 +65,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
 		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env),
-			newVerifyCommand(env), newBackupCommand(env), newRestoreCommand(env)),
+			newVerifyCommand(env), newBackupCommand(env), newRestoreCommand(env), newExportCommand(env), newImportCommand(env)),
 		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env), newEpisodesCommand(env), newReplayCommand(env)),
 		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env), newRecheckCommand(env)),
 		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),

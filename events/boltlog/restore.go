@@ -13,15 +13,15 @@ import (
 	"github.com/abeyance/abeyance/events"
 )
 
-// NotEmptyError says that a backup was to be restored into a directory in which there
-// is something. Nothing was changed.
+// NotEmptyError says that a log was to be made, of a backup or of records, in a directory
+// in which there is something. Nothing was changed.
 type NotEmptyError struct {
 	Dir   string
 	Found []string // names in it, sorted
 }
 
 func (e *NotEmptyError) Error() string {
-	return fmt.Sprintf("%s is not empty, it holds %s; a backup is restored into an empty directory or a new one, never over something",
+	return fmt.Sprintf("%s is not empty, it holds %s; a log is made in an empty directory or a new one, never over something: name another",
 		e.Dir, someOf(e.Found))
 }
 

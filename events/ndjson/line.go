@@ -3,6 +3,8 @@ package ndjson
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -31,14 +33,24 @@ func (h *Header) append(b []byte) []byte {
 	return append(o.b, '\n')
 }
 
-// trailer is the last line.
-type trailer struct {
-	Records uint64
-	Seq     events.Seq
-	Hash    events.Hash
+// Trailer is the last line of an export that is whole.
+type Trailer struct {
+	Records uint64 // record lines
+	// Seq and Hash are of the newest record of the range, or of the one before it.
+	Seq  events.Seq
+	Hash events.Hash
 }
 
-func appendTrailer(b []byte, t trailer) []byte {
+// ParseTrailer reads the last line of an export, with or without its end.
+func ParseTrailer(line []byte) (Trailer, error) {
+	var e end
+	if err := json.Unmarshal(line, &e); err != nil || e.End == nil || *e.End != Format || e.Hash == nil {
+		return Trailer{}, errors.New("its last line is missing")
+	}
+	return Trailer{e.Records, e.Seq, *e.Hash}, nil
+}
+
+func appendTrailer(b []byte, t Trailer) []byte {
 	o := object{b: b}
 	o.open()
 	o.needInt("abeyance_export_end", Format)

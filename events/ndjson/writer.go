@@ -78,7 +78,7 @@ func (x *Writer) Close() error {
 	if x.last.Seq != x.head.Last {
 		return fmt.Errorf("the export ends at record %d, not at record %d as it should", x.last.Seq, x.head.Last)
 	}
-	x.buf = appendTrailer(x.buf, trailer{Records: x.n, Seq: x.last.Seq, Hash: x.last.Hash})
+	x.buf = appendTrailer(x.buf, Trailer{Records: x.n, Seq: x.last.Seq, Hash: x.last.Hash})
 	return x.flush()
 }
 

@@ -48,8 +48,8 @@ func (g goal) where(pattern string) goal {
 	return g
 }
 
-// promises are the numbers of selection and publishing, of appending, of starting, and of
-// looking back, in the order of what users meet.
+// promises are the numbers of selection and publishing, of appending, starting and
+// exporting, and of looking back, in the order of what users meet.
 func promises(only string) []promise {
 	all := []promise{
 		{
@@ -101,6 +101,10 @@ func promises(only string) []promise {
 				atMost("ns/op", 1e6).where("WhyNow"), atMost("ns/op", 50e6).where("WhyAt"), atMost("ns/op", 150e6).where("CellsAt"),
 				atMost("ns/op", 2e6).where("HistoryPage"), atMost("ns/op", 2e9).where("WhatIf"), atMost("MB", 100).where("WhatIf"),
 			},
+		},
+		{
+			module + "/events/boltlog", "^BenchmarkExport$", "records/s", "floor/s", "ratio",
+			[]goal{atLeast("records/s", 200_000)},
 		},
 	}
 	if only == "" {
