@@ -75,6 +75,19 @@ func parseTime(text string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
+// providerOf returns the provider that CLIProxyAPI means by a name. Most names are the
+// same.
+func providerOf(name string) string {
+	switch strings.ToLower(name) {
+	case "vertex":
+		return "vertex-ai"
+	case "openai-compatibility":
+		return "openai-compat"
+	default:
+		return name
+	}
+}
+
 // classOf returns the class that a reason names, or the one of most cooldowns.
 func classOf(reason string) events.Class {
 	switch class := events.Class(strings.ToLower(strings.TrimSpace(reason))); class {

@@ -155,7 +155,7 @@ func (x *cooldowns) complete() error {
 	}
 	for i := range x.file.Entries {
 		e := &x.file.Entries[i]
-		e.Account, e.Provider = cmp.Or(e.Account, x.authID), cmp.Or(e.Provider, x.provider)
+		e.Account, e.Provider = cmp.Or(e.Account, x.authID), providerOf(cmp.Or(e.Provider, x.provider))
 		if e.UpdatedAt.IsZero() {
 			e.UpdatedAt = at
 		}

@@ -46,6 +46,7 @@
 //	   "last_error": {"code": "", "message": "...", "retryable": true, "http_status": 429},
 //	   "updated_at": "2026-11-23T09:00:00Z"}]}
 //
+// The providers vertex and openai-compatibility are vertex-ai and openai-compat here.
 // A record without a model is about the whole account. One with a model is about that
 // model alone: the file does not say whether the others of its family were limited.
 package cliproxy

@@ -1,6 +1,7 @@
 package cliproxy
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/abeyance/abeyance/projection"
@@ -57,9 +58,7 @@ func (f *File) addState(place string, m *mapping) error {
 	}
 	provider, source := m.text("provider"), m.text("source_provider")
 	s.Provider, s.SourceProvider = keep(provider), keep(source)
-	if e.Provider = source; source == "" {
-		e.Provider = provider
-	}
+	e.Provider = providerOf(cmp.Or(source, provider))
 	e.Model = m.text("source_model")
 	s.SourceModel = keep(e.Model)
 	reason := m.text("auto_reason")

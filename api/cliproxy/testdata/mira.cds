@@ -27,6 +27,7 @@
     {"auth_id": "", "model": "gpt-5", "next_retry_after": "2026-11-23T21:00:00Z", "reason": "not_found", "last_error": null},
     {"auth_id": "x.json", "provider": "xai", "model": "grok-4", "next_retry_after": "0001-01-01T00:00:00Z", "reason": "payment_required"},
     {"auth_id": "x.json", "provider": "xai", "model": "grok-5", "next_retry_after": "2026-11-23T09:30:00Z", "last_error": {"message": "", "retryable": true, "http_status": 503}},
+    {"auth_id": "v.json", "provider": "vertex", "model": "gemini-3-pro", "next_retry_after": "2026-11-23T09:30:00Z"},
     {"auth_id": "x.json", "provider": "xai", "model": "grok-6", "next_retry_after": "2026-11-23T09:30:00Z", "reason": "capacity"},
     {"auth_id": "x.json", "provider": "xai", "model": "grok-7", "next_retry_after": "2026-11-23T09:30:00Z", "reason": "", "last_error": {"http_status": 403, "message": "m", "retryable": false}}
   ]
