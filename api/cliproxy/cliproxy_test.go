@@ -147,16 +147,17 @@ func TestOriginalsFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := "oauth-account-quota-group-state:\n  - manual_suspended: true\n"
+	var state strings.Builder
+	state.WriteString("oauth-account-quota-group-state:\n  - manual_suspended: true\n")
 	for _, field := range []string{
 		"provider", "group_id", "label", "effective_status", "manual_reason", "auto_reason", "source_model", "source_provider",
 		"reset_time_source", "updated_by", "auth_id",
 	} {
-		state += fmt.Sprintf("    %s: %s\n", field, quoted)
+		fmt.Fprintf(&state, "    %s: %s\n", field, quoted)
 	}
 	cds := fmt.Sprintf(`{"version":1,"records":[{"provider":%[1]s,"auth_id":%[1]s,"model":%[1]s,"status":%[1]s,"reason":%[1]s,"quota":{"exceeded":true,`+
 		`"reason":%[1]s,"next_recover_at":%[1]s,"backoff_level":-9223372036854775808},"last_error":{"code":%[1]s,"message":%[1]s,"retryable":true,"http_status":429}}]}`, quoted)
-	for _, doc := range []string{state, cds} {
+	for _, doc := range []string{state.String(), cds} {
 		f, err := cliproxy.Parse([]byte(doc))
 		if err != nil {
 			t.Fatal(err)

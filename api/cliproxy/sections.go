@@ -18,50 +18,69 @@ func (s *section) at(i int) int { return s.line + 1 + i }
 
 // findSections returns the sections of a YAML document that have one of the names.
 func findSections(doc []byte, names ...string) (map[string]*section, error) {
-	found := map[string]*section{}
-	var open *section
-	begun, ended := false, false // the document
+	f := &finder{names: names, found: map[string]*section{}}
 	n := 0
 	for line := range bytes.Lines(doc) {
 		n++
-		line = bytes.TrimRight(line, "\r\n")
-		if blank(line) {
-			if open != nil {
-				open.body = append(open.body, line)
-			}
-			continue
+		if err := f.line(n, bytes.TrimRight(line, "\r\n")); err != nil {
+			return nil, err
 		}
-		switch {
-		case marks(line, "---"):
-			if begun || ended {
-				return nil, wrong(n, "a second document begins here, and a config.yaml is one")
-			}
-			continue
-		case marks(line, "..."):
-			open, ended = nil, true
-			continue
-		case ended:
-			return nil, wrong(n, "text follows the end of the document")
-		}
-		begun = true
-		if continues(line) {
-			if open != nil {
-				open.body = append(open.body, line)
-			}
-			continue
-		}
-		open = nil
-		name, rest, ok := keyOf(line, names)
-		if !ok {
-			continue
-		}
-		if other := found[name]; other != nil {
-			return nil, wrong(n, "%s is given twice, the first time in line %d", name, other.line)
-		}
-		open = &section{name: name, line: n, rest: rest}
-		found[name] = open
 	}
-	return found, nil
+	return f.found, nil
+}
+
+// finder goes through a document line by line.
+type finder struct {
+	names []string
+	found map[string]*section
+	open  *section // the one that lines belong to; nil: none that is wanted
+	begun bool     // the document
+	ended bool
+}
+
+func (f *finder) line(n int, line []byte) error {
+	switch {
+	case blank(line):
+		f.add(line)
+		return nil
+	case marks(line, "---") && (f.begun || f.ended):
+		return wrong(n, "a second document begins here, and a config.yaml is one")
+	case marks(line, "---"):
+		return nil
+	case marks(line, "..."):
+		f.open, f.ended = nil, true
+		return nil
+	case f.ended:
+		return wrong(n, "text follows the end of the document")
+	}
+	f.begun = true
+	if continues(line) {
+		f.add(line)
+		return nil
+	}
+	return f.key(n, line)
+}
+
+// add adds a line to the section that is open.
+func (f *finder) add(line []byte) {
+	if f.open != nil {
+		f.open.body = append(f.open.body, line)
+	}
+}
+
+// key looks at a line with a key at its beginning.
+func (f *finder) key(n int, line []byte) error {
+	f.open = nil
+	name, rest, ok := keyOf(line, f.names)
+	if !ok {
+		return nil
+	}
+	if other := f.found[name]; other != nil {
+		return wrong(n, "%s is given twice, the first time in line %d", name, other.line)
+	}
+	f.open = &section{name: name, line: n, rest: rest}
+	f.found[name] = f.open
+	return nil
 }
 
 // blank reports whether a line holds nothing, or a comment.

@@ -184,8 +184,10 @@ func (f *importedFile) rows() (rows []importedRow) {
 		outcome projection.ImportOutcome
 		rows    []api.ImportRow
 	}{
-		{projection.ImportTaken, f.Imported}, {projection.ImportExpired, f.Expired},
-		{projection.ImportUnchanged, f.Unchanged}, {projection.ImportSkipped, f.Skipped},
+		{projection.ImportTaken, f.Imported},
+		{projection.ImportExpired, f.Expired},
+		{projection.ImportUnchanged, f.Unchanged},
+		{projection.ImportSkipped, f.Skipped},
 	} {
 		for _, r := range list.rows {
 			rows = append(rows, importedRow{f.File, string(list.outcome), r})
