@@ -54,7 +54,7 @@ type CellHeld struct {
 // CellSuspension is a manual suspension in force.
 type CellSuspension struct {
 	Reason     string `json:"reason"`
-	By         string `json:"by" doc:"the actor, as operator:NAME"`
+	By         string `json:"by" doc:"the actor, as operator:NAME or import:NAME"`
 	OnBehalfOf string `json:"on_behalf_of"`
 	Since      Time   `json:"since"`
 	Until      Time   `json:"until" doc:"null: without an end"`

@@ -353,7 +353,7 @@ func TestWriterTellsOfErrors(t *testing.T) {
 
 func TestIs(t *testing.T) {
 	for doc, want := range map[string]bool{
-		`{"abeyance_export":1,`: true, "\ufeff\n {\"abeyance_export\":9": true, `{"version":1`: false, "": false, "a: b": false,
+		`{"abeyance_export":1,`: true, "\ufeff\n {\"abeyance_export\":9": true, `{ "abeyance_export": 1`: true, `{"abeyance_export_end":1}`: false, `{"version":1`: false, "": false, "a: b": false,
 	} {
 		if ndjson.Is([]byte(doc)) != want {
 			t.Errorf("%q", doc)

@@ -31,9 +31,11 @@ func (e *PartError) Error() string {
 		"; export it without a filter and without a beginning"
 }
 
-// Is reports whether a document begins as an export does.
+// Is reports whether a document begins as an export does. A few bytes of it will do.
 func Is(doc []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(doc[:min(len(doc), 64)], "\ufeff \t\r\n"), []byte(`{"abeyance_export":`))
+	const space = "\ufeff \t\r\n"
+	member, ok := bytes.CutPrefix(bytes.TrimLeft(doc, space), []byte("{"))
+	return ok && bytes.HasPrefix(bytes.TrimLeft(member, space), []byte(`"abeyance_export"`))
 }
 
 // Reader reads an export.
