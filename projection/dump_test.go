@@ -3,6 +3,7 @@ package projection
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -49,10 +50,9 @@ func TestRule03SnapshotsNeverChange(t *testing.T) {
 // of a payload, raises DumpFormat, and adds a line here. Lines of released versions
 // never change.
 func TestDumpFormatRisesWithTheEvents(t *testing.T) {
-	kinds := map[int]string{
-		1: "account_added account_changed account_removed cooldown_cleared expired groups_defined imported lifted " +
-			"limit_observed loss_accepted policy_defined recheck_requested recovered suspended",
-	}
+	first := "account_added account_changed account_removed cooldown_cleared expired groups_defined imported lifted " +
+		"limit_observed loss_accepted policy_defined recheck_requested recovered suspended"
+	kinds := map[int]string{1: first, 2: first}
 	var known []string
 	for _, k := range events.Kinds() {
 		known = append(known, string(k))
@@ -66,12 +66,13 @@ func TestDumpFormatRisesWithTheEvents(t *testing.T) {
 // TestRule33NewerDumpsAreNamed: whatever else they hold.
 func TestRule33NewerDumpsAreNamed(t *testing.T) {
 	whole := dump(t, NewState())
+	want := fmt.Sprintf("format %d, and this version of Abeyance reads %d", DumpFormat+1, DumpFormat)
 	for name, newer := range map[string][]byte{
 		"the same fields": append([]byte{whole[0], DumpFormat + 1}, whole[2:]...),
-		"one more":        append([]byte{whole[0] + 1, DumpFormat + 1}, append(whole[2:], 0xc0)...),
+		"one more":        append([]byte{0xdc, 0, dumpFields + 1, DumpFormat + 1}, append(whole[2:], 0xc0)...),
 		"others":          {0x92, DumpFormat + 1, 0xc0},
 	} {
-		if _, err := Load(newer); err == nil || !strings.Contains(err.Error(), "format 2, and this version of Abeyance reads 1") {
+		if _, err := Load(newer); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one that names the formats", name, err)
 		}
 	}
