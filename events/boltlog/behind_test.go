@@ -2,11 +2,13 @@ package boltlog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -242,5 +244,47 @@ func TestAppendsBehindACheckpointWriteOverNothing(t *testing.T) {
 	t.Logf("%d appends, %d pages to be kept", appended, len(kept))
 	if appended == 0 || len(kept) < 5 {
 		t.Error("nothing was appended, or there was nothing to lose")
+	}
+}
+
+// TestPagesThatNothingKnows: a freelist that counts a page less is noticed, also behind a
+// checkpoint, among records that go on over many pages: else that page would be lost, and
+// a later start that looks at all pages refused.
+func TestPagesThatNothingKnows(t *testing.T) {
+	dir, _ := newCheckpointed(t, 60, 50)
+	for i := range 12 {
+		l := mustOpen(t, dir, nil)
+		large := lifts(1)
+		large[0].Event = &events.GroupsDefined{Configured: make([]byte, 7<<10*(i%4))}
+		recs, err := events.Seal(*l.head.Load(), time.Now(), append(lifts(i), large...))
+		if err == nil {
+			err = l.Append(t.Context(), recs)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		for _, o := range []*Options{{ReadOnly: true}, {ReadOnly: true, Restore: new(fold).restore}} {
+			mustOpen(t, dir, o).Close()
+		}
+	}
+	whole := usedPart(t, dir)
+	m, err := newestMeta(bytes.NewReader(whole), int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := whole[int64(m.freelist)*m.pageSize+10:]
+	for less := range binary.NativeEndian.Uint16(count) {
+		binary.NativeEndian.PutUint16(count, less)
+		write(t, filepath.Join(dir, nameLog), string(whole))
+		for _, o := range []*Options{{ReadOnly: true}, {ReadOnly: true, Restore: new(fold).restore}} {
+			l, err := Open(dir, o)
+			if err == nil {
+				l.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), "nothing knows page") {
+				t.Errorf("with %d free pages: got the error %v", less, err)
+			}
+		}
 	}
 }

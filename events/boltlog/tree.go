@@ -204,9 +204,17 @@ func (t *pageTable) spine(root uint64) (depth int, leaf uint64, err error) {
 	}
 }
 
-// apart checks that no free page continues a page of a tree: such a page is longer than
-// its branch page tells.
+// maxContinued bounds how many leaves are read because a page follows them that may be
+// theirs: records of more than a page are few.
+const maxContinued = 4096
+
+// apart checks the pages that are not where a branch page refers to: a free one must not
+// continue the page of a tree before it, which would be longer than its branch page
+// tells; one that is not free must, or nothing knows it.
 func (t *pageTable) apart(tree []bool) error {
+	if err := t.load(t.unread(tree)); err != nil {
+		return err
+	}
 	owner := uint64(0) // the last page of a tree before id
 	for id := uint64(0); id < t.meta.pages; id++ {
 		if tree[id] {
@@ -214,20 +222,40 @@ func (t *pageTable) apart(tree []bool) error {
 			id += uint64(t.overflow[id]) // 0 unless the page was read
 			continue
 		}
-		if !t.owned[id] {
-			continue
-		}
-		if owner > 1 && t.kinds[owner] == 0 {
-			if err := t.load([]uint64{owner}); err != nil {
-				return err
-			}
-			if t.kinds[owner] != leafPage {
-				return fmt.Errorf("has damaged pages: page %d is not what refers to it takes it for", owner)
-			}
-		}
-		if owner+uint64(t.overflow[owner]) >= id {
+		read := owner <= 1 || t.kinds[owner] != 0
+		continues := owner+uint64(t.overflow[owner]) >= id
+		switch {
+		case !read && t.owned[id], owner > 1 && read && t.kinds[owner]&(leafPage|branchPage) == 0:
+			return fmt.Errorf("has damaged pages: page %d is not what refers to it takes it for", owner)
+		case t.owned[id] && continues:
 			return fmt.Errorf("has damaged pages: page %d is in two places or in none", id)
+		case !t.owned[id] && read && !continues:
+			return fmt.Errorf("has damaged pages: nothing knows page %d", id)
 		}
 	}
 	return nil
+}
+
+// unread returns the pages of a tree that were not read and that others follow which are
+// not of a tree: all before free pages, and those before others if they are not too many.
+func (t *pageTable) unread(tree []bool) []uint64 {
+	var free, others []uint64
+	owner := uint64(0)
+	for id := uint64(0); id < t.meta.pages; id++ {
+		switch {
+		case tree[id]:
+			owner = id
+			id += uint64(t.overflow[id])
+		case owner <= 1 || t.kinds[owner] != 0:
+		case t.owned[id]:
+			free = append(free, owner)
+		default:
+			others = append(others, owner)
+		}
+	}
+	if others = slices.Compact(others); len(others) <= maxContinued {
+		free = append(free, others...)
+	}
+	slices.Sort(free)
+	return slices.Compact(free)
 }
