@@ -106,13 +106,21 @@ func (s *State) changeCell(account, target string, r *events.Record, f func(*Cel
 	if a == nil || target == "" {
 		return
 	}
+	if c := a.cell(target); c != nil && a.owner == s.owner {
+		f(c)
+		c.LastSeq = r.Seq
+		s.due.set(dueOf(k, a)) // and it is among the changed already
+		return
+	}
 	if evict, ok := a.roomFor(target, decidedAt(r)); ok && evict != "" {
 		a = a.without(evict)
 	}
-	s.replace(k, a.with(target, func(c *Cell) {
+	b := a.with(target, func(c *Cell) {
 		f(c)
 		c.LastSeq = r.Seq
-	}))
+	})
+	b.owner = s.owner
+	s.replace(k, b)
 }
 
 // decidedAt is the clock that a record was decided by, as far as it tells. Its date lies

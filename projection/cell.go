@@ -42,6 +42,8 @@ type Account struct {
 	AddedAt  time.Time
 	// Cells are sorted bytewise by target.
 	Cells []Cell
+
+	owner *owner // what made this copy; nil: unknown
 }
 
 // Cell is what is known of one (account, target).

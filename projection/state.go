@@ -39,7 +39,14 @@ type State struct {
 	returned returned
 	// changed lists the accounts changed since the last snapshot.
 	changed []string
+	// owner marks the accounts that were copied since the last snapshot, which change in
+	// place; nil in a snapshot.
+	owner *owner
 }
+
+// owner is a working state from one snapshot to the next. It has a size, so that no two
+// have one address.
+type owner struct{ _ byte }
 
 // requestKey names an observation: one request may be tried on several accounts.
 type requestKey struct{ account, request string }
@@ -52,15 +59,15 @@ type keyUse struct {
 
 // NewState returns the state of a log without records.
 func NewState() *State {
-	return &State{groups: noGroups(), policy: noPolicy(), accounts: newAccounts(), due: new(dueQueue)}
+	return &State{groups: noGroups(), policy: noPolicy(), accounts: newAccounts(), due: new(dueQueue), owner: new(owner)}
 }
 
 // Snapshot returns the present value of s, which later changes of s do not touch.
 func (s *State) Snapshot() *State {
 	c := *s
-	c.accounts, c.due, c.changed = s.accounts.share(), nil, nil
+	c.accounts, c.due, c.changed, c.owner = s.accounts.share(), nil, nil, nil
 	c.requests, c.keys, c.removed, c.suspects = s.requests.share(), s.keys.share(), s.removed.share(), s.suspects.share()
-	s.changed = nil
+	s.changed, s.owner = nil, new(owner)
 	return &c
 }
 

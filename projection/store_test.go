@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math"
@@ -53,6 +54,42 @@ func TestRule03AccountsFollowAMap(t *testing.T) {
 			if a := o.s.Account(id); a != o.want[id] {
 				t.Fatalf("%s is %v, want %v", id, a, o.want[id])
 			}
+		}
+	}
+}
+
+// TestRule03ChangesInPlace: an account changes in place as long as no snapshot has it, in
+// whatever way it was changed before.
+func TestRule03ChangesInPlace(t *testing.T) {
+	x := newScenario(t)
+	account := func() *Account { return x.s.Account("a1") }
+	inPlace := func(what string, want bool, change func()) {
+		t.Helper()
+		x.now = x.now.Add(time.Second)
+		before := account()
+		change()
+		if (account() == before) != want {
+			t.Errorf("%s: in place is %v, want %v", what, !want, want)
+		}
+	}
+	limit := func() { x.report("a1", opus, quota(600)) }
+	limit()
+	inPlace("what was changed", true, limit)
+	inPlace("another cell", false, func() { x.report("a1", pro, quota(600)) })
+	for what, change := range map[string]func(){
+		"nothing": func() {}, "settings": func() { x.do(&PatchAccount{ID: "a1", Priority: new(int(x.s.Head().Seq))}) },
+		"groups": func() { x.do(&DefineGroups{Config: GroupsConfig{Bootstrap: PresetTwoPools}}) },
+	} {
+		published := x.s.Snapshot()
+		dumped := dump(t, published)
+		change()
+		inPlace("what a snapshot has, after "+what, false, limit)
+		inPlace("again, after "+what, true, limit)
+		if !bytes.Equal(dump(t, published), dumped) {
+			t.Errorf("the snapshot changed, after %s", what)
+		}
+		if !slices.Contains(x.s.changed, "a1") {
+			t.Errorf("it is not among the changed, after %s", what)
 		}
 	}
 }
