@@ -59,10 +59,10 @@ func (s *section) each(do func(place string, m *mapping) error) error {
 	if whole != nil {
 		return s.eachOf(whole, do)
 	}
+	if len(list) > projection.MaxImport {
+		return tooMany(list[projection.MaxImport].line)
+	}
 	for i := range list {
-		if i == projection.MaxImport {
-			return tooMany(list[i].line)
-		}
 		nodes, err := list[i].load(maxItem)
 		if err == nil && len(nodes) != 1 {
 			err = wrong(list[i].line, "this is not one item of a list")

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,4 +175,41 @@ func TestImportInterrupted(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	runOK(t, "import", "--data-dir", copied, file)
+}
+
+// TestExportFromADaemonThatBreaksOff: half an export is no export, even if the
+// connection ended as if it were whole.
+func TestExportFromADaemonThatBreaksOff(t *testing.T) {
+	answer := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.Write([]byte(answer)); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	to := t.TempDir()
+	token := filepath.Join(to, "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end := `{"abeyance_export_end":1,"records":0,"seq":0,"hash":"` + strings.Repeat("0", 64) + "\"}\n"
+	for _, test := range []struct {
+		answer string
+		code   int
+		left   string
+	}{
+		{"{}\n{}\n", exitFailure, "token"},
+		{"", exitFailure, "token"},
+		{"{}\n" + end[:40], exitFailure, "token"},
+		{"{}\n" + end, exitOK, "token x"}, // the control
+	} {
+		answer = test.answer
+		args := []string{"export", "--url", server.URL, "--token-file", token}
+		if code, out, errs := runWith(t, nil, "", args...); code != test.code || out != answer || code != exitOK && !strings.Contains(errs, "cut off") {
+			t.Errorf("%q to stdout: exit %d, %q, %s", answer, code, out, errs)
+		}
+		if code, _, errs := runWith(t, nil, "", append(args, "-f", filepath.Join(to, "x"))...); code != test.code || left(t, to) != test.left {
+			t.Errorf("%q to a file: exit %d leaves %q, %s", answer, code, left(t, to), errs)
+		}
+	}
 }
