@@ -197,6 +197,7 @@ func (w *world) execute(do Intent, when dated, each func(events.Record)) error {
 // apply folds a record and follows its episodes.
 func (w *world) apply(r events.Record, each func(events.Record)) {
 	touched := w.touch(r)
+	w.hold()
 	for i := range touched {
 		if w.touching != nil {
 			w.touching(touched[i].ID, r.At)

@@ -48,6 +48,10 @@ type State struct {
 // have one address.
 type owner struct{ _ byte }
 
+// hold keeps the accounts as they are from changing in place: somebody looks at them as
+// they were.
+func (s *State) hold() { s.owner = new(owner) }
+
 // requestKey names an observation: one request may be tried on several accounts.
 type requestKey struct{ account, request string }
 
