@@ -189,31 +189,9 @@ func (f *eventFilter) matches(r events.Record) bool {
 func (f *eventFilter) hits(r events.Record) bool {
 	e, ok := r.Event.(*events.Expired)
 	if !ok {
-		return targetOf(r.Event) == f.target
+		return r.Target() == f.target
 	}
 	return slices.ContainsFunc(e.Cells, func(c events.Cell) bool {
 		return c.Target == f.target && (f.account == "" || c.Account == f.account)
 	})
-}
-
-// targetOf returns the target of the cell that an event is about, empty if it is
-// about none, or about several.
-func targetOf(e events.Event) string {
-	switch e := e.(type) {
-	case *events.LimitObserved:
-		return e.Target
-	case *events.Suspended:
-		return e.Target
-	case *events.Lifted:
-		return e.Target
-	case *events.CooldownCleared:
-		return e.Target
-	case *events.RecheckRequested:
-		return e.Target
-	case *events.Recovered:
-		return e.Target
-	case *events.Imported:
-		return e.Target
-	}
-	return ""
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -148,29 +147,11 @@ func bound(name, text string, head events.Seq, record projection.Lookup) (events
 	}
 	switch {
 	case m.Seq == 0:
-		return firstSince(m.At, head, record)
+		last, err := projection.LastBy(m.At.Add(-1), head, record) // times are whole nanoseconds
+		return last + 1, err
 	case m.Seq > head:
 		return 0, newProblem(CodeAtInFuture, fmt.Sprintf("%s: the log ends at record %d", name, head))
 	default:
 		return m.Seq + past, nil
 	}
-}
-
-// firstSince returns the seq of the first record at or after an instant, or the one
-// after head.
-func firstSince(t time.Time, head events.Seq, record projection.Lookup) (events.Seq, error) {
-	lo, hi := events.Seq(1), head+1
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		r, err := record(mid)
-		if err != nil {
-			return 0, err
-		}
-		if r.At.Before(t) {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo, nil
 }

@@ -126,6 +126,28 @@ func (r Record) Accounts() []string {
 	return ids
 }
 
+// Target returns the target of the cell that a record is about; empty if it is about
+// none, or about several, as an expired record may be.
+func (r Record) Target() string {
+	switch e := r.Event.(type) {
+	case *LimitObserved:
+		return e.Target
+	case *Suspended:
+		return e.Target
+	case *Lifted:
+		return e.Target
+	case *CooldownCleared:
+		return e.Target
+	case *RecheckRequested:
+		return e.Target
+	case *Recovered:
+		return e.Target
+	case *Imported:
+		return e.Target
+	}
+	return ""
+}
+
 // Seal turns drafts into the records that continue head: it assigns seqs, the time
 // (at, but never before the head's), encodes and chains. It is pure. The error says
 // which draft breaks a bound of the format; then nothing is sealed.

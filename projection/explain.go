@@ -248,7 +248,7 @@ func (x *explainer) look(seq events.Seq) (events.Record, error) {
 // target when they were recorded: without it they would seem to be about another cell.
 func (x *explainer) renamed(out *CellExplanation) error {
 	for _, cause := range out.Causes {
-		was := targetOf(cause.Record.Event)
+		was := cause.Record.Target()
 		if was == "" || was == out.Target || cause.Record.Seq >= x.s.groups.Seq {
 			continue
 		}
@@ -263,19 +263,6 @@ func (x *explainer) renamed(out *CellExplanation) error {
 		return nil
 	}
 	return nil
-}
-
-// targetOf returns the target of an event that began or prolonged a block.
-func targetOf(e events.Event) string {
-	switch e := e.(type) {
-	case *events.LimitObserved:
-		return e.Target
-	case *events.Suspended:
-		return e.Target
-	case *events.Imported:
-		return e.Target
-	}
-	return ""
 }
 
 // seqs lists the records behind the cell: of the blocks in force, else the newest

@@ -121,10 +121,16 @@ func (p *Past) nearest(m Moment) *State {
 
 // SeqAt returns the newest record at or before an instant; 0 if there was none.
 func (p *Past) SeqAt(ctx context.Context, at time.Time) (events.Seq, error) {
-	lo, hi := events.Seq(1), p.State.head.Seq+1 // the first record after the instant is in [lo, hi]
+	return LastBy(at, p.State.head.Seq, func(seq events.Seq) (events.Record, error) { return p.Record(ctx, seq) })
+}
+
+// LastBy returns the newest record of a log that ends at head, at or before an instant; 0
+// if there was none. It looks up as many records as the logarithm of head.
+func LastBy(at time.Time, head events.Seq, lookup Lookup) (events.Seq, error) {
+	lo, hi := events.Seq(1), head+1 // the first record after the instant is in [lo, hi]
 	for lo < hi {
 		mid := lo + (hi-lo)/2
-		r, err := p.Record(ctx, mid)
+		r, err := lookup(mid)
 		if err != nil {
 			return 0, err
 		}

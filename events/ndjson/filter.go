@@ -18,31 +18,9 @@ func (f Filter) Matches(r events.Record) bool {
 func (f *Filter) hits(r events.Record) bool {
 	e, ok := r.Event.(*events.Expired)
 	if !ok {
-		return (f.Account == "" || f.Account == r.Account) && (f.Target == "" || f.Target == targetOf(r.Event))
+		return (f.Account == "" || f.Account == r.Account) && (f.Target == "" || f.Target == r.Target())
 	}
 	return slices.ContainsFunc(e.Cells, func(c events.Cell) bool {
 		return (f.Account == "" || f.Account == c.Account) && (f.Target == "" || f.Target == c.Target)
 	})
-}
-
-// targetOf returns the target of the cell that an event is about, empty if it is about
-// none, or about several.
-func targetOf(e events.Event) string {
-	switch e := e.(type) {
-	case *events.LimitObserved:
-		return e.Target
-	case *events.Suspended:
-		return e.Target
-	case *events.Lifted:
-		return e.Target
-	case *events.CooldownCleared:
-		return e.Target
-	case *events.RecheckRequested:
-		return e.Target
-	case *events.Recovered:
-		return e.Target
-	case *events.Imported:
-		return e.Target
-	}
-	return ""
 }
