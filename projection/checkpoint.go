@@ -85,7 +85,7 @@ func (e *Engine) checkpoint(every events.Seq) {
 		return
 	}
 	began := time.Now()
-	dump, err := v.State.Dump()
+	dump, err := v.State.Pack()
 	if err == nil {
 		err = c.store.WriteCheckpoint(context.Background(), v.State.head, dump)
 	}

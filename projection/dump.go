@@ -1,10 +1,13 @@
 package projection
 
 import (
+	"bytes"
 	"cmp"
+	"compress/flate"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -33,10 +36,38 @@ func (s *State) Dump() ([]byte, error) {
 	return c.Finish()
 }
 
-// Load returns the state that a dump is of. A dump of another format, or bytes that
-// are none, are an error; whether they are the dump of a certain record, the caller
-// must know.
+// Pack returns the dump in less room, for keeping it: about a fifth.
+func (s *State) Pack() ([]byte, error) {
+	dump, err := s.Dump()
+	if err != nil {
+		return nil, err
+	}
+	out := bytes.NewBuffer([]byte{packed})
+	w, err := flate.NewWriter(out, flate.BestSpeed)
+	if err == nil {
+		_, err = w.Write(dump)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	return out.Bytes(), err
+}
+
+const (
+	packed  = 0xc1    // begins what Pack returns, and no dump: no form of package wire has it
+	maxDump = 1 << 30 // bytes: a state of ten million cells
+)
+
+// Load returns the state that a dump is of, packed or not. A dump of another format, or
+// bytes that are none, are an error; whether they are the dump of a certain record, the
+// caller must know.
 func Load(dump []byte) (*State, error) {
+	if len(dump) > 0 && dump[0] == packed {
+		var err error
+		if dump, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(dump[1:])), maxDump)); err != nil {
+			return nil, fmt.Errorf("the packed dump of a state: %w", err)
+		}
+	}
 	s := NewState()
 	c := wire.NewDecoder(dump)
 	c.Share(wire.NewStrings())

@@ -159,3 +159,26 @@ func TestRule35ReasonsAreScrubbed(t *testing.T) {
 		}
 	}
 }
+
+// TestRule33PackedDumps are the same states in less room, and are read whole or not at
+// all.
+func TestRule33PackedDumps(t *testing.T) {
+	x := newScenario(t)
+	for i := range 50 {
+		x.report("a1", fmt.Sprint(opus, i%40), quota(600))
+	}
+	whole := dump(t, x.s)
+	small, err := x.s.Pack()
+	if err != nil || len(small) >= len(whole) {
+		t.Fatalf("%d bytes are packed into %d: %v", len(whole), len(small), err)
+	}
+	back, err := Load(small)
+	if err != nil || !bytes.Equal(dump(t, back), whole) {
+		t.Fatalf("a packed dump is read as another state: %v", err)
+	}
+	for n := range small {
+		if _, err := Load(small[:n]); err == nil {
+			t.Fatalf("%d of %d packed bytes are a state", n, len(small))
+		}
+	}
+}

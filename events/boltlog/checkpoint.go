@@ -21,12 +21,14 @@ const (
 	extCheckpoint  = ".checkpoint"
 )
 
-// Which checkpoints are kept: the newest, of which the second serves if the first
-// was lost, and the first of every waypoint records, from which states of the past
-// are worked out.
+// Which checkpoints are kept: the newest, of which the second serves if the first was
+// lost, and waypoints, from which states of the past are worked out: the first of every
+// so many records, near the newest closer together.
 const (
 	keptCheckpoints = 2
 	waypoint        = 100_000
+	nearWaypoint    = 10_000
+	near            = 1_000_000 // records before the newest checkpoint
 )
 
 func checkpointName(s events.Seq) string {
@@ -129,11 +131,15 @@ func (l *Log) pruneCheckpoints() error {
 }
 
 // prunable returns those of the seqs, which descend, whose checkpoints need not be
-// kept. Of a waypoint's checkpoints the first stays, so that it is never replaced.
+// kept. Of those between two waypoints the first stays, so that it is never replaced.
 func prunable(seqs []events.Seq) (needless []events.Seq) {
 	for i, s := range seqs {
-		first := i == len(seqs)-1 || seqs[i+1]/waypoint != s/waypoint
-		if i >= keptCheckpoints && (!first || s < waypoint) {
+		step := events.Seq(nearWaypoint)
+		if seqs[0]-s >= near {
+			step = waypoint
+		}
+		first := i == len(seqs)-1 || seqs[i+1]/step != s/step
+		if i >= keptCheckpoints && (!first || s < step) {
 			needless = append(needless, s)
 		}
 	}

@@ -330,9 +330,11 @@ func TestPrunable(t *testing.T) {
 		{[]events.Seq{10}, nil},
 		{[]events.Seq{20, 10}, nil},
 		{[]events.Seq{30, 20, 10}, []events.Seq{10}},
-		{[]events.Seq{90_000, 50_000, 40_000, 30_000}, []events.Seq{40_000, 30_000}},
-		{[]events.Seq{420_000, 410_000, 405_000, 320_000, 301_000, 100_000, 99_999}, []events.Seq{320_000, 99_999}},
-		{[]events.Seq{199_000, 150_000, 120_000, 110_000}, []events.Seq{120_000}},
+		{[]events.Seq{90_000, 50_000, 40_000, 30_000}, nil},
+		{[]events.Seq{90_000, 50_000, 45_000, 41_000, 9_999}, []events.Seq{45_000, 9_999}},
+		{[]events.Seq{1_420_000, 1_410_000, 1_405_000, 430_000, 425_000, 420_001}, []events.Seq{425_000}},
+		{[]events.Seq{1_420_000, 1_410_000, 1_405_000, 320_000, 301_000, 100_000, 99_999}, []events.Seq{320_000, 99_999}},
+		{[]events.Seq{1_199_000, 1_150_000, 120_000, 110_000}, []events.Seq{120_000}},
 	} {
 		if got := prunable(c.seqs); !slices.Equal(got, c.needless) {
 			t.Errorf("of %v the checkpoints %v are needless, want %v", c.seqs, got, c.needless)

@@ -74,7 +74,7 @@ func untilCheckpoint(s *projection.State, n int) int {
 }
 
 func keep(b *testing.B, log *boltlog.Log, s *projection.State) {
-	dump, err := s.Snapshot().Dump()
+	dump, err := s.Snapshot().Pack()
 	if err == nil {
 		err = log.WriteCheckpoint(b.Context(), s.Head(), dump)
 	}

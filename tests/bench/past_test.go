@@ -19,8 +19,9 @@ import (
 // pastDays is how many days the log covers, evenly.
 const pastDays = 10
 
-// waypoint is how far apart the engine keeps states for looking back.
-const waypoint = 100_000
+// waypoint is how far apart the engine keeps states for looking back on the newest million
+// records.
+const waypoint = 10_000
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -154,7 +155,7 @@ func (m *pastMaker) flush() {
 }
 
 func (m *pastMaker) checkpoint() {
-	dump, err := m.state.Dump()
+	dump, err := m.state.Pack()
 	if err == nil {
 		err = m.log.WriteCheckpoint(context.Background(), m.state.Head(), dump)
 	}
