@@ -120,8 +120,11 @@ type noter struct {
 	stop chan struct{}
 	done chan struct{}
 
-	noted events.Seq // the seq in the file; the goroutine's own
-	known bool       // there is a file, of this log
+	noted atomic.Uint64 // the seq in the file; the goroutine alone changes it
+	known bool          // there is a file, of this log
+	// armed: a timer will have the head noted, so that nobody need wake the goroutine for
+	// fewer than noteRecords.
+	armed atomic.Bool
 }
 
 // start starts keeping the head file.
@@ -138,11 +141,17 @@ func (n *noter) moved() {
 		n.start()
 		return
 	}
+	if n.armed.Load() && n.behind() < noteRecords {
+		return // each wake-up costs a commit some microseconds
+	}
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
 }
+
+// behind is how many records the file does not tell of.
+func (n *noter) behind() uint64 { return uint64(n.head.Load().Seq) - n.noted.Load() }
 
 // close writes the head a last time and ends the goroutine.
 func (n *noter) close() {
@@ -163,6 +172,7 @@ func (n *noter) run() {
 		case <-n.stop:
 			return
 		case <-due:
+			n.armed.Store(false) // before the head is read: what comes later wakes
 			n.write()
 			due, last = nil, time.Now()
 			continue
@@ -172,10 +182,11 @@ func (n *noter) run() {
 		case !n.known:
 			n.write()
 			last = time.Now()
-		case n.head.Load().Seq-n.noted >= noteRecords:
+		case n.behind() >= noteRecords:
 			due = time.After(max(0, wait))
 		case due == nil:
 			due = time.After(noteAfter)
+			n.armed.Store(true)
 		}
 	}
 }
@@ -184,12 +195,13 @@ func (n *noter) run() {
 // that the file gives: it is logged, and the next commit tries again.
 func (n *noter) write() {
 	h := *n.head.Load()
-	if n.known && h.Seq == n.noted {
+	if n.known && uint64(h.Seq) == n.noted.Load() {
 		return
 	}
 	if err := writeHead(n.root, h); err != nil {
 		n.log.Warn("the head file could not be written; it lags behind the log", "dir", n.root.Name(), "seq", h.Seq, "error", err)
 		return
 	}
-	n.noted, n.known = h.Seq, true
+	n.noted.Store(uint64(h.Seq))
+	n.known = true
 }

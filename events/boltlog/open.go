@@ -76,7 +76,8 @@ func (l *Log) start(dir string) (err error) {
 	if l.o.ReadOnly {
 		return nil
 	}
-	l.noter = &noter{root: l.root, log: l.o.Logger, head: &l.head, noted: noted.Seq, known: known && l.loss == nil}
+	l.noter = &noter{root: l.root, log: l.o.Logger, head: &l.head, known: known && l.loss == nil}
+	l.noter.noted.Store(uint64(noted.Seq))
 	if l.loss == nil { // else head tells of what was lost, until the log goes on
 		l.noter.start()
 	}
