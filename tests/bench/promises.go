@@ -88,8 +88,7 @@ func promises(only string) []promise {
 		{
 			module + "/tests/bench", "^BenchmarkStart$", "ms", "floor-ms", "x-floor",
 			[]goal{
-				atMost("x-floor", 3).where("verify/"), atMost("ms", 1500).where("verify/"), atMost("ms", 1500).where("fold/"),
-				atMost("x-floor", 3).where("cold/"),
+				atMost("x-floor", 3).where("verify/|cold/"), atMost("ms", 1500).where("verify/"),
 				atMost("ms", 300).where("checkpoint/"), atMost("x-floor", 2).where("checkpoint/"),
 				atMost("ms", 2).where("history/"),
 			},
