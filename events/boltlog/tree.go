@@ -17,7 +17,7 @@ import (
 //
 //   - bbolt itself refuses a page that does not carry its own id and one known flag, by
 //     a panic that guard turns into an error; positions in it that lead outside of the
-//     file fault, with the same result;
+//     file fault, with the same result, or show what else the process has mapped there;
 //   - its records are checked against the chain whenever they are read;
 //   - it is never written over or freed, and its branch page is never rewritten: records
 //     are only appended, to the last leaf. That is also why a branch page before the
