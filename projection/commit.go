@@ -103,6 +103,9 @@ func (e *Engine) write() error {
 		e.watchClock()
 		e.launch() // before the answers are given: the disk is what all wait for
 		landed.answer()
+		if landed != nil {
+			e.tide.rise() // after the answers: whoever follows the log is in no hurry
+		}
 		e.appendHere()
 		e.prepare()
 		timer.Reset(e.untilDue())

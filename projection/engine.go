@@ -94,6 +94,7 @@ type Engine struct {
 	dead  chan struct{} // closed when no more commands are taken
 	ended chan struct{} // closed when the engine's goroutine has ended
 	gates gates
+	tide  tide
 	once  atomic.Bool // stop is closed
 	err   error       // why the writer ended; read after dead
 	jumps atomic.Pointer[ClockJump]
