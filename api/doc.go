@@ -15,5 +15,6 @@
 //     metrics hold stored ids only.
 //
 // A handler keeps no copy of anything: each answer is computed from the published
-// state, so a read after an acknowledged write sees it.
+// state, so a read after an acknowledged write sees it. Streams share the newest records
+// as they are sent, for seconds; records never change.
 package api

@@ -71,12 +71,9 @@ const maxScan = 20_000
 // as they are while the log grows.
 func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow], error) {
 	var page Page[EventRow]
-	f := eventFilter{
-		account: b.Identities.Stored(q.Account), target: projection.CanonicalTarget(q.Target),
-		kind: events.Kind(q.Kind), actor: q.Actor, correlation: q.CorrelationID,
-	}
-	if f.kind != "" && !slices.Contains(events.Kinds(), f.kind) {
-		return page, invalid("kind: %q is none of %v", q.Kind, events.Kinds())
+	f, err := b.eventFilter(q)
+	if err != nil {
+		return page, err
 	}
 	from, err := q.after("events", f.account, f.target, q.Kind, q.Actor, q.CorrelationID, q.Since, q.Until, q.Order)
 	if err != nil {
@@ -103,6 +100,18 @@ func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow]
 	page = Page[EventRow]{AsOfSeq: uint64(head.Seq), Now: Time{b.Engine.Now()}, Items: []EventRow{}}
 	err = b.fill(ctx, &page, scan{query: query, filter: &f, size: q.size(), last: from})
 	return page, err
+}
+
+// eventFilter reads the filters of a query that are no times.
+func (b *Backend) eventFilter(q *eventsQuery) (eventFilter, error) {
+	f := eventFilter{
+		account: b.Identities.Stored(q.Account), target: projection.CanonicalTarget(q.Target),
+		kind: events.Kind(q.Kind), actor: q.Actor, correlation: q.CorrelationID,
+	}
+	if f.kind != "" && !slices.Contains(events.Kinds(), f.kind) {
+		return f, invalid("kind: %q is none of %v", q.Kind, events.Kinds())
+	}
+	return f, nil
 }
 
 // scan is one page of history to read.
@@ -183,6 +192,18 @@ func (f *eventFilter) matches(r events.Record) bool {
 		(f.actor == "" || r.Actor == f.actor) &&
 		(f.correlation == "" || r.CorrelationID == f.correlation) &&
 		(f.target == "" || f.hits(r))
+}
+
+// wants is matches for records that the log was not asked for by the account.
+func (f *eventFilter) wants(r events.Record) bool {
+	return (f.account == "" || f.account == r.Account || f.expires(r)) && f.matches(r)
+}
+
+// expires reports whether a cell of the account is among those that a record says have
+// expired.
+func (f *eventFilter) expires(r events.Record) bool {
+	e, ok := r.Event.(*events.Expired)
+	return ok && slices.ContainsFunc(e.Cells, func(c events.Cell) bool { return c.Account == f.account })
 }
 
 // hits reports whether a record is about the target, on the account if one is named.

@@ -32,6 +32,8 @@ type exchange struct {
 	account string // the stored id that the request is about
 	given   string // the same id as the request gave it
 	body    []byte // of the request, once it is read
+
+	streamed bool // the answer went on for as long as the client wanted
 }
 
 type exchangeKey struct{}
@@ -112,7 +114,7 @@ func (s *Server) finish(x *exchange) {
 		x.problem(newProblem(CodeInternal, "the server failed; its log says why"))
 	}
 	took := time.Since(x.began)
-	s.metrics.count(x.route, x.status, took)
+	s.metrics.count(x, took)
 	if s.access {
 		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", x.attrs(took)...)
 	}

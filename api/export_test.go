@@ -29,3 +29,6 @@ func (s *Server) ProblemOf(err error) *Problem {
 
 // CheckNames is the check of members' names against what v points to.
 func CheckNames(doc []byte, v any) error { return checkNames(doc, reflect.TypeOf(v)) }
+
+// FeedFrames is how many of the newest frames are kept.
+const FeedFrames = feedFrames

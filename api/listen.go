@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,12 +22,13 @@ const (
 )
 
 // NewHTTPServer returns a server for a handler with every bound set. A nil logger
-// discards what goes wrong with connections.
+// discards what goes wrong with connections. If the handler is a [Server], a Shutdown
+// ends its streams.
 func NewHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &http.Server{
+	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -33,6 +36,27 @@ func NewHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+	}
+	if s, ok := h.(*Server); ok {
+		srv.RegisterOnShutdown(s.Drain)
+	}
+	return srv
+}
+
+type connKey struct{}
+
+// narrow bounds what the kernel keeps of an answer that its reader does not take. Left
+// to itself it keeps megabytes, and a reader that has stalled would not show for as long.
+func narrow(ctx context.Context, bytes int) {
+	c, _ := ctx.Value(connKey{}).(net.Conn)
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if b, ok := c.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = b.SetWriteBuffer(bytes) // a larger buffer only keeps more
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"time"
@@ -11,8 +12,10 @@ import (
 // metrics counts requests. Its labels are bounded: routes are those of the table,
 // and never a path.
 type metrics struct {
-	requests *prometheus.CounterVec
-	latency  *prometheus.HistogramVec
+	requests    *prometheus.CounterVec
+	latency     *prometheus.HistogramVec
+	subscribers prometheus.Gauge
+	dropped     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -24,15 +27,22 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "abeyance_http_request_seconds", Help: "Time to answer, by route.",
 			Buckets: prometheus.ExponentialBuckets(0.00005, 4, 10),
 		}, []string{"route"}),
+		subscribers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "abeyance_subscribers", Help: "Streams of the live history that are open.",
+		}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "abeyance_subscribers_dropped_total", Help: "Streams of the live history ended because their reader took nothing.",
+		}),
 	}
-	return m, errors.Join(r.Register(m.requests), r.Register(m.latency))
+	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped))
 }
 
-// count notes one answer. A request that matches no route counts under none.
-func (m *metrics) count(route string, status int, took time.Duration) {
-	if route == "" {
-		route = "none"
+// count notes one answer. A request that matches no route counts under none. How long a
+// stream was open is no time to answer.
+func (m *metrics) count(x *exchange, took time.Duration) {
+	route := cmp.Or(x.route, "none")
+	m.requests.WithLabelValues(route, strconv.Itoa(x.status)).Inc()
+	if !x.streamed {
+		m.latency.WithLabelValues(route).Observe(took.Seconds())
 	}
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-	m.latency.WithLabelValues(route).Observe(took.Seconds())
 }

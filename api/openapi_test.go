@@ -46,6 +46,8 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 			media = "application/octet-stream"
 		case "GET /v1/export":
 			media = "application/x-ndjson"
+		case "GET /v1/events/stream":
+			media = "text/event-stream"
 		}
 		if op.Scope != string(scope) || op.OperationID == "" || op.Responses["200"].Content[media] == nil ||
 			op.Responses["default"].Content["application/problem+json"] == nil {
@@ -55,13 +57,18 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 			t.Errorf("%s: the body is not described", route)
 		}
 	}
-	var lists []string
-	for _, p := range doc.Paths["/v1/events"]["get"].Parameters {
-		lists = append(lists, p.Name)
-	}
-	slices.Sort(lists)
-	if got := strings.Join(lists, " "); got != "account actor correlation_id kind order page_size page_token since target until" {
-		t.Errorf("parameters of events: %s", got)
+	for path, want := range map[string]string{
+		"/v1/events":        "account actor correlation_id kind order page_size page_token since target until",
+		"/v1/events/stream": "Last-Event-ID account actor after correlation_id kind target",
+	} {
+		var lists []string
+		for _, p := range doc.Paths[path]["get"].Parameters {
+			lists = append(lists, p.Name)
+		}
+		slices.Sort(lists)
+		if got := strings.Join(lists, " "); got != want {
+			t.Errorf("parameters of %s: %s", path, got)
+		}
 	}
 	if doc.Components.Schemas["ErrorModel"] != nil || doc.Components.Schemas["Problem"] == nil {
 		t.Error("the problems described are not ours")

@@ -33,6 +33,7 @@ func (s *Server) route(version string) {
 	s.routeDefinitions()
 	s.routeEvents()
 	s.routeEpisodes()
+	s.routeStream(guarded)
 	s.routeTokens()
 	s.routeBackup(guarded)
 	s.routeExport(guarded)

@@ -67,8 +67,12 @@ type Server struct {
 	metrics *metrics
 	// replaying holds a token while a replay runs
 	replaying chan struct{}
+	feeds     feeds
 
 	registry *prometheus.Registry
+
+	draining context.Context // ends with Drain
+	drain    context.CancelFunc
 }
 
 // New returns a server that is starting. Errors are about options.
@@ -87,6 +91,7 @@ func New(o Options) (*Server, error) {
 	if s.registry == nil {
 		s.registry = prometheus.NewRegistry()
 	}
+	s.draining, s.drain = context.WithCancel(context.Background())
 	var err error
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
@@ -98,6 +103,10 @@ func New(o Options) (*Server, error) {
 
 // Ready gives the server what it works on.
 func (s *Server) Ready(b Backend) { s.backend.Store(&b) }
+
+// Drain ends the streams, which would go on for ever, and lets none begin. A server of
+// [NewHTTPServer] does it when it is shut down.
+func (s *Server) Drain() { s.drain() }
 
 // Handler returns the whole surface.
 func (s *Server) Handler() http.Handler { return s }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -62,7 +63,13 @@ type token struct {
 	Scopes    []Scope     `json:"scopes"`
 	SHA256    events.Hash `json:"sha256"`
 	CreatedAt time.Time   `json:"created_at"`
+
+	valid  context.Context // ends when the token is deleted
+	revoke context.CancelFunc
 }
+
+// begin makes the token valid.
+func (k *token) begin() { k.valid, k.revoke = context.WithCancel(context.Background()) }
 
 type tokensFile struct {
 	Version int     `json:"version"`
@@ -108,6 +115,9 @@ func (t *Tokens) read() ([]token, error) {
 	}
 	if f.Version != tokensVersion {
 		return nil, fmt.Errorf("%s has format version %d, and this version of Abeyance reads %d", t.path, f.Version, tokensVersion)
+	}
+	for i := range f.Tokens {
+		f.Tokens[i].begin()
 	}
 	return f.Tokens, nil
 }
@@ -181,10 +191,11 @@ func (t *Tokens) add(name string, scopes []Scope, plain string) error {
 		return fmt.Errorf("%w: there are %d tokens, the most there can be", ErrTokenInvalid, maxTokens)
 	}
 	k := token{Name: name, Scopes: scopes, SHA256: sha256.Sum256([]byte(plain)), CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	k.begin()
 	return t.replace(append(slices.Clone(list), k))
 }
 
-// Delete ends a token at once. Errors wrap ErrUnknownToken or ErrLastAdmin, or are
+// Delete ends a token at once, with the streams that it opened. Errors wrap ErrUnknownToken or ErrLastAdmin, or are
 // the file system's.
 func (t *Tokens) Delete(name string) error {
 	t.mu.Lock()
@@ -194,11 +205,16 @@ func (t *Tokens) Delete(name string) error {
 	if i < 0 {
 		return fmt.Errorf("%w: %q", ErrUnknownToken, name)
 	}
+	revoke := list[i].revoke
 	list = slices.Delete(list, i, i+1)
 	if !slices.ContainsFunc(list, func(k token) bool { return slices.Contains(k.Scopes, ScopeAdmin) }) {
 		return fmt.Errorf("%q cannot be deleted: %w", name, ErrLastAdmin)
 	}
-	return t.replace(list)
+	if err := t.replace(list); err != nil {
+		return err
+	}
+	revoke()
+	return nil
 }
 
 // replace makes a list durable, then current. The caller holds t.mu.
