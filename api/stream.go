@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 	// dropped: it can go on from where it was.
 	streamPatience = 5 * time.Second
 	streamPiece    = 16 << 10 // bytes that are written at once, or one frame
-	streamBuffer   = 32 << 10 // bytes that the kernel is asked to keep at most
+	streamBuffer   = 16 << 10 // bytes that the kernel is asked to keep at most
 	farewellTime   = time.Second
 )
 
@@ -67,6 +68,7 @@ func (s *Server) streamParameters() []*huma.Param {
 // subscriber is one stream.
 type subscriber struct {
 	feed    *feed
+	group   int // of the feed's
 	answer  *exchange
 	control *http.ResponseController
 	filter  eventFilter
@@ -83,7 +85,7 @@ func (s *Server) stream(_ http.ResponseWriter, r *http.Request) {
 		x.problem(s.problem(r.Context(), b, err))
 		return
 	}
-	sub.feed = s.feeds.join(b)
+	sub.feed, sub.group = s.feeds.join(b)
 	defer s.feeds.leave(sub.feed)
 	s.metrics.subscribers.Inc()
 	defer s.metrics.subscribers.Dec()
@@ -201,7 +203,9 @@ func (s *subscriber) open(ctx context.Context) error {
 	h := x.Header()
 	h["Content-Type"] = []string{"text/event-stream"}
 	h["X-Accel-Buffering"] = []string{"no"} // of a proxy, which would keep events until it has many
-	h["Connection"] = []string{"close"}     // its bounds are not those of another answer
+	// The end of the stream is that of the connection, whose bounds are not those of other
+	// answers any more. Chunks would take two more writes each.
+	h["Connection"], h["Transfer-Encoding"] = []string{"close"}, []string{"identity"}
 	x.WriteHeader(http.StatusOK)
 	begin := fmt.Sprintf(": after record %d\n", s.at)
 	if s.fresh {
@@ -248,9 +252,45 @@ func always() <-chan struct{} {
 	return c
 }
 
+// pick appends the frames that are asked for to buf, up to a piece, and moves on behind
+// them. It reports whether it has come to their end.
+func (s *subscriber) pick(buf []byte, frames []frame) (piece []byte, whole bool) {
+	for _, x := range frames {
+		if len(buf) > 0 && len(buf)+len(x.text) > streamPiece {
+			return buf, false
+		}
+		s.at = x.record.Seq
+		if s.filter.wants(x.record) {
+			buf, s.told = append(buf, x.text...), s.at
+		}
+	}
+	return buf, true
+}
+
 // catchUp appends a piece of frames from the log, for a reader who is behind those of
-// the feed. After many records that are not asked for it returns without one.
+// the feed.
 func (s *subscriber) catchUp(ctx context.Context, buf []byte) ([]byte, error) {
+	if s.filter != (eventFilter{}) {
+		return s.search(ctx, buf)
+	}
+	b := s.feed.block(s.at + 1)
+	switch {
+	case b == nil:
+		return s.search(ctx, buf)
+	case b.err != nil:
+		return buf, b.err
+	}
+	i := slices.IndexFunc(b.frames, func(x frame) bool { return x.record.Seq > s.at })
+	if i < 0 { // unreachable as long as no log begins later than its first record
+		return s.search(ctx, buf)
+	}
+	buf, _ = s.pick(buf, b.frames[i:])
+	return buf, nil
+}
+
+// search reads the log for what is asked for, and makes frames of that alone. After many
+// records it returns without one.
+func (s *subscriber) search(ctx context.Context, buf []byte) ([]byte, error) {
 	b := s.feed.backend
 	head, looked := b.Engine.State().Head().Seq, 0
 	for r, err := range b.Engine.History(ctx, events.Query{Account: s.filter.account, After: s.at, Before: head + 1}) {

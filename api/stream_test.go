@@ -266,6 +266,39 @@ func TestStreamReadsNewRecordsOnceForAll(t *testing.T) {
 	})
 }
 
+// TestStreamReadsOldRecordsOnceForThoseTogether: readers who are behind at about the same
+// place share what is read, and nobody misses anything by it.
+func TestStreamReadsOldRecordsOnceForThoseTogether(t *testing.T) {
+	log := new(counting)
+	streaming(t, tune{log: func(l events.Log) events.Log {
+		log.Log = l
+		return log
+	}}, func(l *live) {
+		const last = 10*64 - 1 // the end of a block
+		l.suspend("a1", last-4)
+		var all []*reader
+		for i := range 20 {
+			all = append(all, l.follow(fmt.Sprint("?after=", 3*i)))
+		}
+		before := log.read.Load()
+		for at := 0; at < last; at += 50 {
+			for i, r := range all {
+				for seq := max(at, 3*i) + 1; seq <= min(at+50, last); seq++ {
+					r.wantSeqs(uint64(seq))
+				}
+			}
+		}
+		if n := log.read.Load() - before; n > last {
+			t.Errorf("%d records were read from the log, of %d", n, last)
+		}
+		time.Sleep(3 * time.Second)
+		l.suspend("a1", 1)
+		for _, r := range all {
+			r.wantSeqs(last + 1)
+		}
+	})
+}
+
 // TestStreamOfWhoFallsBehind is read from the log, and misses nothing: neither while the
 // feed has moved on by more than it keeps, nor after it has dropped what is too old.
 func TestStreamOfWhoFallsBehind(t *testing.T) {
