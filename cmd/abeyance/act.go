@@ -97,7 +97,7 @@ func (a *action) command(use string) *cobra.Command {
 }
 
 func (a *action) run(ctx context.Context, args []string) error {
-	_, answer, err := a.perform(ctx, args)
+	answer, err := a.perform(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -105,30 +105,29 @@ func (a *action) run(ctx context.Context, args []string) error {
 }
 
 // perform asks where it must, and has the daemon do it.
-func (a *action) perform(ctx context.Context, args []string) (*client, *api.ActionAnswer, error) {
+func (a *action) perform(ctx context.Context, args []string) (*api.ActionAnswer, error) {
 	filter, err := a.filter.build(args, a.env.now())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	body, err := a.body(filter)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c, err := a.env.daemon()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !a.dryRun && !a.yes {
 		planned, err := a.send(ctx, c, body(true))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := a.confirm(ctx, planned.Cells); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	answer, err := a.send(ctx, c, body(a.dryRun))
-	return c, answer, err
+	return a.send(ctx, c, body(a.dryRun))
 }
 
 func (f *filterFlags) build(args []string, now time.Time) (api.Filter, error) {

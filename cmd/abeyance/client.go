@@ -74,11 +74,7 @@ func (c *client) do(ctx context.Context, q call, out any) error {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // the address is said once
-		}
-		return fmt.Errorf("the daemon at %s does not answer: %w", c.base, err)
+		return c.unreachable(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= 300 {
@@ -91,6 +87,14 @@ func (c *client) do(ctx context.Context, q call, out any) error {
 		return fmt.Errorf("the answer of %s cannot be read: %w", c.base, err)
 	}
 	return nil
+}
+
+func (c *client) unreachable(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // the address is said once
+	}
+	return fmt.Errorf("the daemon at %s does not answer: %w", c.base, err)
 }
 
 func (c *client) request(ctx context.Context, q call) (*http.Request, error) {

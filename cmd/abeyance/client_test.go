@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,17 +20,31 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// against runs a command line against a handler in place of the daemon.
-func against(t *testing.T, h http.HandlerFunc, args ...string) (code int, stdout, stderr string) {
+// facing returns an environment with a handler in place of the daemon, and what is
+// printed.
+func facing(t *testing.T, h http.HandlerFunc) (env *environment, out, errs *bytes.Buffer) {
 	t.Helper()
 	srv := httptest.NewServer(h)
-	defer srv.Close()
+	t.Cleanup(srv.Close)
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("aby_secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	vars := map[string]string{"USER": "tess", envURL: srv.URL, envTokenFile: token}
-	return runWith(t, vars, "", args...)
+	out, errs = new(bytes.Buffer), new(bytes.Buffer)
+	return &environment{
+		standard: standard{strings.NewReader(""), out, errs},
+		getenv:   func(name string) string { return vars[name] },
+		now:      func() time.Time { return testNow },
+	}, out, errs
+}
+
+// against runs a command line against a handler in place of the daemon.
+func against(t *testing.T, h http.HandlerFunc, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	env, out, errs := facing(t, h)
+	code = env.run(t.Context(), args)
+	return code, out.String(), errs.String()
 }
 
 func TestProblemsBecomeExitCodes(t *testing.T) {

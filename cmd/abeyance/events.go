@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/events"
@@ -49,15 +51,20 @@ stopped the data directory is read itself.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&q.target, "target", "", "only records about this `target`: a group, model:NAME or *")
-	f.StringVar(&q.kind, "kind", "", "only records of this `kind`, such as limit_observed or suspended")
-	f.StringVar(&q.actor, "actor", "", "only what this `actor` did, such as operator:admin")
-	f.StringVar(&q.correlation, "correlation-id", "", "only the records of one command, by its `id`")
+	q.addFilters(f)
 	f.StringVar(&since, "since", "", "only since this `time`, or within the last 24h")
 	f.StringVar(&until, "until", "", "only until this `time`, or over 24h ago")
 	f.StringVar(&order, "order", "desc", "desc (newest first) or asc")
 	f.IntVarP(&q.limit, "limit", "n", 100, "at most `n` records; 0: all")
 	return cmd
+}
+
+// addFilters adds the flags that watch has, too.
+func (q *eventQuery) addFilters(f *pflag.FlagSet) {
+	f.StringVar(&q.target, "target", "", "only records about this `target`: a group, model:NAME or *")
+	f.StringVar(&q.kind, "kind", "", "only records of this `kind`, such as limit_observed or suspended")
+	f.StringVar(&q.actor, "actor", "", "only what this `actor` did, such as operator:admin")
+	f.StringVar(&q.correlation, "correlation-id", "", "only the records of one command, by its `id`")
 }
 
 func (q *eventQuery) complete(env *environment, since, until, order string) (err error) {
@@ -95,15 +102,18 @@ func (env *environment) events(ctx context.Context, q eventQuery) (*api.Page[api
 	return pages[api.EventRow](ctx, c, get("/v1/events", q.params()), q.limit)
 }
 
-func (q *eventQuery) params() map[string][]string {
-	instant := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
+// filters is the part of the query that the stream takes, too.
+func (q *eventQuery) filters() url.Values {
+	return params("account", q.account, "target", q.target, "kind", q.kind, "actor", q.actor, "correlation_id", q.correlation)
+}
+
+func (q *eventQuery) params() url.Values {
+	p := q.filters()
+	for name, t := range map[string]time.Time{"since": q.since, "until": q.until} {
+		if !t.IsZero() {
+			p.Set(name, t.UTC().Format(time.RFC3339Nano))
 		}
-		return t.UTC().Format(time.RFC3339Nano)
 	}
-	p := params("account", q.account, "target", q.target, "kind", q.kind, "actor", q.actor, "correlation_id", q.correlation,
-		"since", instant(q.since), "until", instant(q.until))
 	if q.oldest {
 		p.Set("order", "asc")
 	}
@@ -114,20 +124,25 @@ func (env *environment) printEvents(page *api.Page[api.EventRow], q eventQuery) 
 	now := env.now()
 	err := listing[api.EventRow]{
 		answer: page, items: page.Items, empty: "no record matches",
-		columns: []column[api.EventRow]{
-			{"SEQ", func(r api.EventRow) string { return formatSeq(r.Seq) }},
-			{"WHEN", func(r api.EventRow) string { return relative(r.At.Time, now) }},
-			{"KIND", func(r api.EventRow) string { return r.Kind }},
-			{"ACCOUNT", func(r api.EventRow) string { return r.Account }},
-			{"TARGET", eventTarget},
-			{"ACTOR", actorOf},
-			{"WHAT", func(r api.EventRow) string { return r.Text }},
-		},
+		columns: eventColumns(func(r api.EventRow) string { return relative(r.At.Time, now) }),
 	}.print(env)
 	if q.limit > 0 && len(page.Items) == q.limit && env.output == outputTable {
 		env.say("the first %d are shown; --limit 0 shows all", q.limit)
 	}
 	return err
+}
+
+// eventColumns are the columns of records; when says when one was made.
+func eventColumns(when func(api.EventRow) string) []column[api.EventRow] {
+	return []column[api.EventRow]{
+		{"SEQ", func(r api.EventRow) string { return formatSeq(r.Seq) }},
+		{"WHEN", when},
+		{"KIND", func(r api.EventRow) string { return r.Kind }},
+		{"ACCOUNT", func(r api.EventRow) string { return r.Account }},
+		{"TARGET", eventTarget},
+		{"ACTOR", actorOf},
+		{"WHAT", func(r api.EventRow) string { return r.Text }},
+	}
 }
 
 // eventTarget is the record's target, or those of the cells that expired.

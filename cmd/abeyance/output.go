@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -79,6 +80,47 @@ func (l listing[T]) table(env *environment) error {
 		fmt.Fprintln(w, paint(status, strings.Join(cells, "\t")))
 	}
 	return w.Flush()
+}
+
+// feed prints the rows of a table one by one, as they come. A column grows with what it
+// has to hold; what was printed before stays as it is.
+type feed[T any] struct {
+	columns []column[T]
+	widths  []int // of the columns but the last
+	titled  bool
+}
+
+// print writes a row in the format asked for, under the titles if it is the first.
+func (f *feed[T]) print(env *environment, item T) error {
+	if env.output != outputTable {
+		if env.output == outputYAML {
+			fmt.Fprintln(env.out, "---")
+		}
+		return env.print(item, nil)
+	}
+	var titles, cells []string
+	for _, c := range f.columns {
+		titles, cells = append(titles, c.title), append(cells, plain(c.cell(item)))
+	}
+	text := f.line(cells)
+	if !f.titled {
+		f.titled = true
+		text = f.line(titles) + text
+	}
+	_, err := io.WriteString(env.out, text)
+	return err
+}
+
+func (f *feed[T]) line(cells []string) string {
+	var b strings.Builder
+	for i, cell := range cells {
+		if i < len(f.widths) {
+			f.widths[i] = max(f.widths[i], utf8.RuneCountInString(cell))
+			cell = fmt.Sprintf("%-*s  ", f.widths[i], cell)
+		}
+		b.WriteString(cell)
+	}
+	return b.String() + "\n"
 }
 
 // painter returns a function that colours a line by a status. All sequences are of

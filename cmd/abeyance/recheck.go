@@ -14,9 +14,6 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// followPeriod is how often the history is asked for what came of a recheck.
-const followPeriod = time.Second
-
 func newRecheckCommand(env *environment) *cobra.Command {
 	a := &action{env: env, name: "recheck", done: "rechecked"}
 	var wait bool
@@ -46,12 +43,12 @@ of them came in time.
 		case !wait && cmd.Flags().Changed("timeout"):
 			return usage("--timeout belongs to --wait")
 		}
-		c, answer, err := a.perform(cmd.Context(), args)
+		answer, err := a.perform(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
 		if wait && len(answer.Cells) > 0 {
-			return (&follower{env: env, client: c, limit: limit}).follow(cmd.Context(), answer)
+			return (&follower{env: env, limit: limit}).follow(cmd.Context(), answer)
 		}
 		if err := a.print(answer); err != nil {
 			return err
@@ -112,14 +109,12 @@ type recheckAnswer struct {
 	Outcomes []cellOutcome `json:"outcomes"`
 }
 
-// follower reads the history for what comes of a recheck.
+// follower follows the history for what comes of a recheck.
 type follower struct {
-	env    *environment
-	client *client
-	limit  time.Duration
+	env   *environment
+	limit time.Duration
 
 	open     []api.CellRef // not answered yet
-	last     api.EventRow  // the newest record looked at
 	outcomes []cellOutcome
 }
 
@@ -130,11 +125,8 @@ func (f *follower) follow(ctx context.Context, answer *api.ActionAnswer) error {
 	if answer.Seq != nil {
 		seq, asked = *answer.Seq, "rechecked, "+describeRecords(answer.Change)
 	}
-	if err := f.client.do(ctx, get("/v1/events/"+formatSeq(seq), nil), &f.last); err != nil {
-		return err
-	}
 	f.env.say("%s; a probe is a real request, so traffic must come: waiting up to %s for %s", asked, span(f.limit), counted(len(f.open), "cell"))
-	if err := f.wait(ctx); err != nil {
+	if err := f.wait(ctx, seq); err != nil {
 		return err
 	}
 	unanswered := len(f.open)
@@ -154,47 +146,24 @@ func (f *follower) follow(ctx context.Context, answer *api.ActionAnswer) error {
 	return nil
 }
 
-// wait returns when every cell is answered, or the time is up.
-func (f *follower) wait(ctx context.Context) error {
+// wait returns when every cell is answered by a record after seq, or the time is up.
+func (f *follower) wait(ctx context.Context, seq uint64) error {
 	timed, cancel := context.WithTimeout(ctx, f.limit)
 	defer cancel()
-	again := time.NewTicker(followPeriod)
-	defer again.Stop()
-	for len(f.open) > 0 {
-		if err := f.look(timed); err != nil && timed.Err() == nil {
-			return err
-		}
-		if len(f.open) == 0 {
-			return nil
-		}
-		select {
-		case <-again.C:
-		case <-timed.Done():
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return f.look(ctx) // what came in the last moment counts
-		}
-	}
-	return nil
-}
-
-// look reads the records that are new.
-func (f *follower) look(ctx context.Context) error {
-	q := eventQuery{since: f.last.At.Time, oldest: true}
+	q := eventQuery{}
 	if account := f.open[0].Account; !slices.ContainsFunc(f.open, func(c api.CellRef) bool { return c.Account != account }) {
 		q.account = account
 	}
-	page, err := pages[api.EventRow](ctx, f.client, get("/v1/events", q.params()), 0)
-	if err != nil {
-		return err
-	}
-	for _, row := range page.Items {
-		if row.Seq <= f.last.Seq {
-			continue
+	s := &stream{env: f.env, find: f.env.daemon, query: q.filters()}
+	s.query.Set("after", formatSeq(seq))
+	for row, err := range s.rows(timed) {
+		switch {
+		case err == nil:
+			err = f.take(&row)
+		case timed.Err() != nil:
+			return ctx.Err() // nil: the time is up
 		}
-		f.last = row
-		if err := f.take(&row); err != nil {
+		if err != nil || len(f.open) == 0 {
 			return err
 		}
 	}

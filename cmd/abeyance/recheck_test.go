@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -54,27 +52,25 @@ func TestOutcomesOfARecheck(t *testing.T) {
 }
 
 // rechecked answers as a daemon does for which the recheck of two cells was record 7.
-// next is asked for the records that are new at each look.
-func rechecked(t *testing.T, next func(looks int) []api.EventRow) http.HandlerFunc {
+// The stream after it is what rows yields, and then goes on without a record.
+func rechecked(t *testing.T, rows ...api.EventRow) http.HandlerFunc {
 	t.Helper()
-	looks := 0
 	return func(w http.ResponseWriter, r *http.Request) {
-		var answer any
 		switch r.URL.Path {
 		case "/v1/recheck":
 			cells := []api.CellRef{{Account: "a1", Target: "claude"}, {Account: "a2", Target: "claude"}}
-			answer = api.ActionAnswer{Change: api.Change{AsOfSeq: 8, Seq: new(uint64(7)), LastSeq: new(uint64(8))}, Cells: cells}
-		case "/v1/events/7":
-			answer = api.EventRow{Seq: 7, Kind: "recheck_requested", At: api.Time{Time: testNow}}
-		case "/v1/events":
-			if q := r.URL.Query(); q.Get("order") != "asc" || q.Get("since") == "" {
+			answer := api.ActionAnswer{Change: api.Change{AsOfSeq: 8, Seq: new(uint64(7)), LastSeq: new(uint64(8))}, Cells: cells}
+			if err := json.NewEncoder(w).Encode(answer); err != nil {
+				t.Error(err)
+			}
+		case "/v1/events/stream":
+			if r.URL.RawQuery != "after=7" {
 				t.Errorf("asked for %s", r.URL.RawQuery)
 			}
-			looks++
-			answer = api.Page[api.EventRow]{Items: next(looks)}
-		}
-		if err := json.NewEncoder(w).Encode(answer); err != nil {
-			t.Error(err)
+			streamRows(t, w, rows...)
+			<-r.Context().Done()
+		default:
+			t.Errorf("asked for %s", r.URL)
 		}
 	}
 }
@@ -83,23 +79,17 @@ func recovered(seq uint64, account string) api.EventRow {
 	return api.EventRow{Seq: seq, Kind: "recovered", Account: account, At: api.Time{Time: testNow}, Data: api.EventData{Target: "claude"}}
 }
 
-// What was looked at before, as all that happened in the same millisecond, counts once.
 func TestRecheckFollowsUntilEveryCellIsAnswered(t *testing.T) {
-	h := rechecked(t, func(looks int) []api.EventRow {
-		if looks == 1 {
-			return []api.EventRow{recovered(6, "a2"), recovered(9, "a1")}
-		}
-		return []api.EventRow{recovered(6, "a2"), recovered(9, "a1"), recovered(10, "a2")}
-	})
+	h := rechecked(t, recovered(9, "a1"), recovered(10, "a3"), recovered(11, "a2"))
 	code, out, errs := against(t, h, "recheck", "--provider", "antigravity", "--yes", "--wait")
-	if want := "a1 claude: recovered (record 9)\na2 claude: recovered (record 10)\n"; code != exitOK || out != want {
+	if want := "a1 claude: recovered (record 9)\na2 claude: recovered (record 11)\n"; code != exitOK || out != want {
 		t.Errorf("exit %d: %q, want %q; %s", code, out, want, errs)
 	}
 }
 
 func TestRecheckNamesWhatNobodyProbed(t *testing.T) {
-	h := rechecked(t, func(int) []api.EventRow { return []api.EventRow{recovered(9, "a2")} })
-	code, out, errs := against(t, h, "recheck", "--provider", "antigravity", "--yes", "--wait", "--timeout", "50ms", "-o", "json")
+	h := rechecked(t, recovered(9, "a2"))
+	code, out, errs := against(t, h, "recheck", "--provider", "antigravity", "--yes", "--wait", "--timeout", "1s", "-o", "json")
 	var got recheckAnswer
 	decode(t, out, &got)
 	if code != exitTimedOut || len(got.Outcomes) != 2 || got.Outcomes[0].Outcome != outcomeRecovered || got.Outcomes[1].Outcome != outcomeUnanswered ||
@@ -113,32 +103,26 @@ func TestRecheckNamesWhatNobodyProbed(t *testing.T) {
 
 func TestRecheckEndsWithTheDaemonOrCtrlC(t *testing.T) {
 	failing := func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/events" {
+		if r.URL.Path == "/v1/events/stream" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, `{"status":503,"code":"stopped","detail":"the server is stopping"}`)
 			return
 		}
-		rechecked(t, nil)(w, r)
+		rechecked(t)(w, r)
 	}
 	if code, _, errs := against(t, failing, "recheck", "a1", "--yes", "--wait"); code != exitFailure || !strings.Contains(errs, "the server is stopping") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 
 	ctx, interrupt := context.WithCancel(t.Context())
-	srv := httptest.NewServer(rechecked(t, func(int) []api.EventRow {
-		interrupt()
-		return nil
-	}))
-	defer srv.Close()
-	var out, errs bytes.Buffer
-	env := &environment{standard: standard{nil, &out, &errs}}
-	c, err := newClient(srv.URL, "aby_secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := follower{env: env, client: c, limit: requestTimeout}
-	answer := api.ActionAnswer{Change: api.Change{Seq: new(uint64(7))}, Cells: []api.CellRef{{Account: "a1", Target: "claude"}}}
-	if err := f.follow(ctx, &answer); err != context.Canceled {
-		t.Errorf("interrupted: %v", err)
+	answered := rechecked(t)
+	env, _, errs := facing(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/events/stream" {
+			interrupt()
+		}
+		answered(w, r)
+	})
+	if code := env.run(ctx, []string{"recheck", "--provider", "antigravity", "--yes", "--wait"}); code != exitInterrupted {
+		t.Errorf("interrupted: exit %d; %s", code, errs)
 	}
 }
