@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"net"
 	"reflect"
 
 	"github.com/go-chi/chi/v5"
@@ -32,3 +34,8 @@ func CheckNames(doc []byte, v any) error { return checkNames(doc, reflect.TypeOf
 
 // FeedFrames is how many of the newest frames are kept.
 const FeedFrames = feedFrames
+
+// Narrow is what a stream does to its connection.
+func Narrow(c net.Conn, bytes int) {
+	narrow(context.WithValue(context.Background(), connKey{}, c), bytes)
+}

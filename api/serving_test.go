@@ -1,9 +1,12 @@
 package api_test
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -168,4 +171,61 @@ func TestServerOverLoopback(t *testing.T) {
 	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("long header: %d", res.StatusCode)
 	}
+}
+
+// TestNarrowBoundsWhatTheKernelKeeps for a reader that takes nothing, under TLS too.
+func TestNarrowBoundsWhatTheKernelKeeps(t *testing.T) {
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"plain": func(c net.Conn) net.Conn { return c },
+		"tls":   func(c net.Conn) net.Conn { return tls.Server(c, secure.TLS) },
+	} {
+		taken := map[bool]int{}
+		for _, narrow := range []bool{false, true} {
+			here, there := connected(t)
+			c := wrap(there)
+			if narrow {
+				api.Narrow(c, 16<<10)
+			}
+			if err := here.SetReadBuffer(4 << 10); err != nil {
+				t.Fatal(err)
+			}
+			if err := there.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			for range 10_000 {
+				n, err := there.Write(make([]byte, 1000))
+				if taken[narrow] += n; err != nil {
+					break
+				}
+			}
+		}
+		if taken[true] > 300<<10 || runtime.GOOS == "linux" && taken[false] < 2*taken[true] {
+			t.Errorf("%s: %d bytes were taken, and %d left to itself", name, taken[true], taken[false])
+		}
+	}
+}
+
+// connected returns both ends of a connection over loopback.
+func connected(t *testing.T) (here, there *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Close()
+		b.Close()
+	})
+	return a.(*net.TCPConn), b.(*net.TCPConn)
 }
