@@ -21,7 +21,7 @@ import (
 	"github.com/abeyance/abeyance/events"
 )
 
-// The long form takes some ten minutes, best on a file system in memory:
+// The long form takes half an hour, best on a file system in memory:
 //
 //	TMPDIR=/dev/shm go test ./events/boltlog -run EveryBit -v -everybit -timeout 1h
 //
