@@ -161,8 +161,12 @@ func (w *world) revive(attempt, patience int64) {
 	}
 }
 
-// queueLength is how many commands wait in an engine before more are refused.
-const queueLength = 4096
+// How many commands wait in an engine before more are refused, and how many it may have
+// decided ahead of the disk besides.
+const (
+	queueLength  = 4096
+	decidedAhead = 1024
+)
 
 // flood fills the queue: behind an append that is held up wait commands that nobody
 // wants. The clients go on until some of theirs were refused. It reports false if the
@@ -187,7 +191,7 @@ func (w *world) flood() bool {
 	}
 	full := make(chan struct{})
 	var once sync.Once
-	for range queueLength + 1 {
+	for range queueLength + decidedAhead + 1 {
 		waiting.Go(func() {
 			if _, err := e.Execute(ctx, command(&projection.Expire{})); errors.Is(err, projection.ErrBusy) {
 				once.Do(func() { close(full) })
