@@ -138,8 +138,7 @@ func listEpisodes(ctx context.Context, b *Backend, q *episodesQuery) (EpisodePag
 		query.From, query.To, err = parseRange(q.From, q.To)
 	}
 	if err == nil && from.Seq == 0 { // later pages belong to a filter that was looked at
-		known := eventFilter{account: query.Account, target: query.Target}
-		err = known.knownIn(ctx, b, q.Account)
+		err = b.knows(ctx, events.Filter{Account: query.Account, Target: query.Target}, q.Account)
 	}
 	if err != nil {
 		return page, err

@@ -75,12 +75,12 @@ func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow]
 	if err != nil {
 		return page, err
 	}
-	from, err := q.after("events", f.account, f.target, q.Kind, q.Actor, q.CorrelationID, q.Since, q.Until, q.Order)
+	from, err := q.after("events", f.Account, f.Target, q.Kind, q.Actor, q.CorrelationID, q.Since, q.Until, q.Order)
 	if err != nil {
 		return page, err
 	}
 	if from.Seq == 0 { // later pages belong to a filter that was looked at
-		if err := f.knownIn(ctx, b, q.Account); err != nil {
+		if err := b.knows(ctx, f.Filter, q.Account); err != nil {
 			return page, err
 		}
 	}
@@ -89,7 +89,7 @@ func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow]
 	if err != nil {
 		return page, err
 	}
-	query.Account = f.account
+	query.Account = f.Account
 	if from.Seq > 0 {
 		if query.Newest {
 			query.Before = min(query.Before, events.Seq(from.Seq))
@@ -105,10 +105,10 @@ func listEvents(ctx context.Context, b *Backend, q *eventsQuery) (Page[EventRow]
 // eventFilter reads the filters of a query that are no times.
 func (b *Backend) eventFilter(q *eventsQuery) (eventFilter, error) {
 	f := eventFilter{
-		account: b.Identities.Stored(q.Account), target: projection.CanonicalTarget(q.Target),
-		kind: events.Kind(q.Kind), actor: q.Actor, correlation: q.CorrelationID,
+		Filter: events.Filter{Account: b.Identities.Stored(q.Account), Target: projection.CanonicalTarget(q.Target), Kind: events.Kind(q.Kind)},
+		actor:  q.Actor, correlation: q.CorrelationID,
 	}
-	if f.kind != "" && !slices.Contains(events.Kinds(), f.kind) {
+	if f.Kind != "" && !slices.Contains(events.Kinds(), f.Kind) {
 		return f, invalid("kind: %q is none of %v", q.Kind, events.Kinds())
 	}
 	return f, nil
@@ -181,38 +181,10 @@ func (b *Backend) firstSince(ctx context.Context, t time.Time, head events.Seq) 
 
 // eventFilter is what GET /v1/events is asked for. Empty fields match everything.
 type eventFilter struct {
-	account, target    string
-	kind               events.Kind
+	events.Filter
 	actor, correlation string
 }
 
-// matches compares all but the account alone, which the log has matched.
 func (f *eventFilter) matches(r events.Record) bool {
-	return (f.kind == "" || r.Kind() == f.kind) &&
-		(f.actor == "" || r.Actor == f.actor) &&
-		(f.correlation == "" || r.CorrelationID == f.correlation) &&
-		(f.target == "" || f.hits(r))
-}
-
-// wants is matches for records that the log was not asked for by the account.
-func (f *eventFilter) wants(r events.Record) bool {
-	return (f.account == "" || f.account == r.Account || f.expires(r)) && f.matches(r)
-}
-
-// expires reports whether a cell of the account is among those that a record says have
-// expired.
-func (f *eventFilter) expires(r events.Record) bool {
-	e, ok := r.Event.(*events.Expired)
-	return ok && slices.ContainsFunc(e.Cells, func(c events.Cell) bool { return c.Account == f.account })
-}
-
-// hits reports whether a record is about the target, on the account if one is named.
-func (f *eventFilter) hits(r events.Record) bool {
-	e, ok := r.Event.(*events.Expired)
-	if !ok {
-		return r.Target() == f.target
-	}
-	return slices.ContainsFunc(e.Cells, func(c events.Cell) bool {
-		return c.Target == f.target && (f.account == "" || c.Account == f.account)
-	})
+	return f.Matches(r) && (f.actor == "" || r.Actor == f.actor) && (f.correlation == "" || r.CorrelationID == f.correlation)
 }

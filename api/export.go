@@ -94,8 +94,7 @@ func (b *Backend) exportHeader(r *http.Request) (h ndjson.Header, err error) {
 	}
 	h, err = q.Header(b.Engine.State().Head(), func(seq events.Seq) (events.Record, error) { return b.Engine.Record(ctx, seq) })
 	if err == nil {
-		known := eventFilter{account: h.Filter.Account, target: h.Filter.Target}
-		err = known.knownIn(ctx, b, given.Get("account"))
+		err = b.knows(ctx, h.Filter, given.Get("account"))
 	}
 	return h, err
 }
@@ -103,7 +102,7 @@ func (b *Backend) exportHeader(r *http.Request) (h ndjson.Header, err error) {
 // Header returns what is asked for of a log that ends at head. record looks up a record
 // of it. Errors are a *Problem for what cannot be meant, or record's.
 func (q *ExportRequest) Header(head events.Head, record projection.Lookup) (ndjson.Header, error) {
-	h := ndjson.Header{Log: head.Log, First: 1, Last: head.Seq, Filter: ndjson.Filter{
+	h := ndjson.Header{Log: head.Log, First: 1, Last: head.Seq, Filter: events.Filter{
 		Account: q.Account, Target: projection.CanonicalTarget(q.Target), Kind: events.Kind(q.Kind),
 	}}
 	if q.Kind != "" && !slices.Contains(events.Kinds(), h.Filter.Kind) {

@@ -43,7 +43,7 @@ func (s *Server) forget(ctx context.Context, b *Backend, in *accountPath, q *For
 	known := b.Identities.Known(id)
 	a := ForgetAnswer{Stored: id, InPool: b.Engine.State().Account(id) != nil}
 	if !known && !a.InPool {
-		there, err := b.mentions(ctx, &eventFilter{account: id})
+		there, err := b.mentions(ctx, events.Filter{Account: id})
 		if err == nil && !there {
 			err = unknownAccount(in.ID)
 		}

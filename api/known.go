@@ -27,7 +27,7 @@ func isTarget(s *projection.State, target string) bool {
 	return target == events.TargetAll || strings.HasPrefix(target, events.ModelTarget) || s.Groups().Group(target) != nil
 }
 
-// knownIn refuses a filter of cells by an account or a group that a state does not
+// knows refuses a filter of cells by an account or a group that a state does not
 // have. given is the account as the request names it.
 func (f *cellFilter) knownIn(s *projection.State, given string) error {
 	switch {
@@ -39,34 +39,34 @@ func (f *cellFilter) knownIn(s *projection.State, given string) error {
 	return nil
 }
 
-// knownIn refuses a filter of the history by an account or a group that the server
+// knows refuses a filter of the history by an account or a group that the server
 // does not have, unless it once did: the log still tells of it. given is the account
 // as the request names it.
-func (f *eventFilter) knownIn(ctx context.Context, b *Backend, given string) error {
+func (b *Backend) knows(ctx context.Context, f events.Filter, given string) error {
 	s := b.Engine.State()
-	if f.account != "" && s.Account(f.account) == nil {
-		switch there, err := b.mentions(ctx, &eventFilter{account: f.account}); {
+	if f.Account != "" && s.Account(f.Account) == nil {
+		switch there, err := b.mentions(ctx, events.Filter{Account: f.Account}); {
 		case err != nil:
 			return err
 		case !there:
 			return unknownAccount(given)
 		}
 	}
-	if f.target != "" && !isTarget(s, f.target) {
-		switch there, err := b.mentions(ctx, &eventFilter{target: f.target}); {
+	if f.Target != "" && !isTarget(s, f.Target) {
+		switch there, err := b.mentions(ctx, events.Filter{Target: f.Target}); {
 		case err != nil:
 			return err
 		case !there:
-			return unknownTarget(f.target)
+			return unknownTarget(f.Target)
 		}
 	}
 	return nil
 }
 
 // mentions reports whether a record matches, or may: only the newest are looked at.
-func (b *Backend) mentions(ctx context.Context, f *eventFilter) (bool, error) {
+func (b *Backend) mentions(ctx context.Context, f events.Filter) (bool, error) {
 	var page Page[EventRow]
-	query := events.Query{Account: f.account, Before: b.Engine.State().Head().Seq + 1, Newest: true}
-	err := b.fill(ctx, &page, scan{query: query, filter: f, size: 1})
+	query := events.Query{Account: f.Account, Before: b.Engine.State().Head().Seq + 1, Newest: true}
+	err := b.fill(ctx, &page, scan{query: query, filter: &eventFilter{Filter: f}, size: 1})
 	return len(page.Items) > 0 || page.NextPageToken != nil, err
 }

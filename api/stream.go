@@ -146,7 +146,7 @@ func (s *subscriber) narrow(ctx context.Context, b *Backend, values url.Values) 
 	if s.filter, err = b.eventFilter(&q); err != nil {
 		return err
 	}
-	return s.filter.knownIn(ctx, b, q.Account)
+	return b.knows(ctx, s.filter.Filter, q.Account)
 }
 
 // run sends until the context ends, the feed ends, or the reader takes nothing more. A
@@ -260,7 +260,7 @@ func (s *subscriber) pick(buf []byte, frames []frame) (piece []byte, whole bool)
 			return buf, false
 		}
 		s.at = x.record.Seq
-		if s.filter.wants(x.record) {
+		if s.filter.matches(x.record) {
 			buf, s.told = append(buf, x.text...), s.at
 		}
 	}
@@ -293,7 +293,7 @@ func (s *subscriber) catchUp(ctx context.Context, buf []byte) ([]byte, error) {
 func (s *subscriber) search(ctx context.Context, buf []byte) ([]byte, error) {
 	b := s.feed.backend
 	head, looked := b.Engine.State().Head().Seq, 0
-	for r, err := range b.Engine.History(ctx, events.Query{Account: s.filter.account, After: s.at, Before: head + 1}) {
+	for r, err := range b.Engine.History(ctx, events.Query{Account: s.filter.Account, After: s.at, Before: head + 1}) {
 		if err != nil {
 			return buf, err
 		}

@@ -22,7 +22,7 @@ func (h *Header) append(b []byte) []byte {
 	o.needUint("first_seq", uint64(h.First))
 	o.hash("prev", h.Prev)
 	o.needUint("last_seq", uint64(h.Last))
-	if f := h.Filter; f != (Filter{}) {
+	if f := h.Filter; f != (events.Filter{}) {
 		outer := o.begin("filter")
 		o.text("account", f.Account)
 		o.text("target", f.Target)

@@ -268,15 +268,15 @@ func TestFilteredLinesProveThemselves(t *testing.T) {
 		prev[r.Seq+1] = r.Hash
 	}
 	for _, test := range []struct {
-		filter ndjson.Filter
+		filter events.Filter
 		want   string
 	}{
-		{ndjson.Filter{Kind: events.KindSuspended}, "suspended"},
-		{ndjson.Filter{Account: "spare"}, "expired"},
-		{ndjson.Filter{Account: "spare", Target: "claude"}, ""},
-		{ndjson.Filter{Account: "acct_0123456789abcdef0123", Target: "gemini-pro"}, "cooldown_cleared recheck_requested"},
-		{ndjson.Filter{Target: "model:gemini-2.5-pro"}, "expired"},
-		{ndjson.Filter{Target: "claude", Kind: events.KindImported}, "imported"},
+		{events.Filter{Kind: events.KindSuspended}, "suspended"},
+		{events.Filter{Account: "spare"}, "expired"},
+		{events.Filter{Account: "spare", Target: "claude"}, ""},
+		{events.Filter{Account: "acct_0123456789abcdef0123", Target: "gemini-pro"}, "cooldown_cleared recheck_requested"},
+		{events.Filter{Target: "model:gemini-2.5-pro"}, "expired"},
+		{events.Filter{Target: "claude", Kind: events.KindImported}, "imported"},
 	} {
 		h := whole(recs)
 		h.Filter = test.filter

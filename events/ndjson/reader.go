@@ -93,7 +93,7 @@ func (x *Reader) begin(line []byte) error {
 	}
 	x.head = Header{Log: h.Log, First: h.First, Last: h.Last, Prev: *h.Prev}
 	if h.Filter != nil {
-		x.head.Filter = Filter{Account: h.Filter.Account, Target: h.Filter.Target, Kind: h.Filter.Kind}
+		x.head.Filter = events.Filter{Account: h.Filter.Account, Target: h.Filter.Target, Kind: h.Filter.Kind}
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (x *Reader) begin(line []byte) error {
 // first on, though perhaps not up to its newest.
 func (h *Header) Whole() error {
 	switch {
-	case h.Filter != Filter{}:
+	case h.Filter != events.Filter{}:
 		return &PartError{"it was exported with a filter"}
 	case h.First != 1:
 		return &PartError{fmt.Sprintf("it begins at record %d", h.First)}

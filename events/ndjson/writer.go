@@ -17,15 +17,7 @@ type Header struct {
 	// ends before it begins.
 	First, Last events.Seq
 	Prev        events.Hash // of the record before First
-	Filter      Filter
-}
-
-// Filter chooses records. Fields that are set must all match; the zero value matches
-// every record.
-type Filter struct {
-	Account string // stored id; records about it, expiries included
-	Target  string // canonical
-	Kind    events.Kind
+	Filter      events.Filter
 }
 
 // bufferSize is how many bytes are written at once.
@@ -35,7 +27,7 @@ const bufferSize = 64 << 10
 // it needs the hash before each.
 type Writer struct {
 	w    io.Writer
-	f    Filter
+	f    events.Filter
 	last events.Record // the newest given
 	head Header
 	n    uint64 // record lines
