@@ -37,14 +37,8 @@ func (o *Outcome) describe(s *State, now time.Time) {
 					Advice: Advice{Action: ActionStop}, Seq: r.Seq,
 				}
 			}
-		case *events.Suspended:
-			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
-		case *events.Lifted:
-			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
-		case *events.CooldownCleared:
-			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
-		case *events.RecheckRequested:
-			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: x.Target})
+		case *events.Suspended, *events.Lifted, *events.CooldownCleared, *events.RecheckRequested:
+			o.Cells = append(o.Cells, events.Cell{Account: r.Account, Target: r.Target()})
 		}
 	}
 }

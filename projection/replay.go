@@ -197,23 +197,31 @@ func (w *world) execute(do Intent, when dated, each func(events.Record)) error {
 // apply folds a record and follows its episodes.
 func (w *world) apply(r events.Record, each func(events.Record)) {
 	touched := w.touch(r)
-	w.hold()
-	for i := range touched {
-		if w.touching != nil {
+	if w.touching != nil {
+		for i := range touched {
 			w.touching(touched[i].ID, r.At)
 		}
-		touched[i].Was = w.Account(touched[i].ID)
 	}
-	w.Apply(r)
-	w.changed = nil
+	w.pass(r, touched)
 	if w.episodes.open != nil {
-		for i := range touched {
-			touched[i].Is = w.Account(touched[i].ID)
-		}
 		w.episodes.step(r, touched)
 	}
 	if each != nil {
 		each(r)
+	}
+}
+
+// pass folds a record, and notes the accounts that it is about as they were before it and
+// as they are.
+func (s *State) pass(r events.Record, touched []Touched) {
+	s.hold()
+	for i := range touched {
+		touched[i].Was = s.Account(touched[i].ID)
+	}
+	s.Apply(r)
+	s.changed = nil
+	for i := range touched {
+		touched[i].Is = s.Account(touched[i].ID)
 	}
 }
 

@@ -33,15 +33,7 @@ func (p *Past) Walk(ctx context.Context, from, to Moment, f func(Walked) error) 
 			return err
 		}
 		w := Walked{Record: r, GroupsBefore: s.groups, Accounts: s.touch(r)}
-		s.hold()
-		for i := range w.Accounts {
-			w.Accounts[i].Was = s.Account(w.Accounts[i].ID)
-		}
-		s.Apply(r)
-		s.changed = nil
-		for i := range w.Accounts {
-			w.Accounts[i].Is = s.Account(w.Accounts[i].ID)
-		}
+		s.pass(r, w.Accounts)
 		w.GroupsAfter = s.groups
 		if err := f(w); errors.Is(err, ErrEnough) {
 			return nil
