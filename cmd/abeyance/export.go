@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -218,23 +217,25 @@ func (x *export) header(ctx context.Context, a *archive) (ndjson.Header, error) 
 	}
 	if x.account != "" {
 		x.query.Account = a.ids.Stored(x.account)
-		if there, err := a.mentions(ctx, eventQuery{account: x.account}); err != nil || !there {
-			return ndjson.Header{}, cmp.Or(err, refusal(projection.CodeUnknownAccount, "no account %q is known", x.account))
+		if err := a.knows(ctx, eventQuery{account: x.account}, nil); err != nil {
+			return ndjson.Header{}, err
 		}
 	}
-	h, err := x.query.Header(head, func(seq events.Seq) (events.Record, error) { return a.record(ctx, seq) })
+	h, err := x.query.Header(head, recordOf(ctx, a.Log))
 	if p, ok := errors.AsType[*api.Problem](err); ok {
 		return h, &problemError{Problem: *p}
 	}
 	return h, err
 }
 
-// record reads one record of a log that is not folded.
-func (a *archive) record(ctx context.Context, seq events.Seq) (events.Record, error) {
-	for r, err := range a.Records(ctx, seq-1) {
-		return r, err
+// recordOf looks up records of a log that is not folded.
+func recordOf(ctx context.Context, log events.Log) projection.Lookup {
+	return func(seq events.Seq) (events.Record, error) {
+		for r, err := range log.Records(ctx, seq-1) {
+			return r, err
+		}
+		return events.Record{}, fmt.Errorf("no record %d", seq)
 	}
-	return events.Record{}, fmt.Errorf("no record %d", seq)
 }
 
 // lastLine keeps the end of what is written, which says whether an export is whole.

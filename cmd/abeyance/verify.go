@@ -103,12 +103,7 @@ func (env *environment) verifyOffline(ctx context.Context, kept events.Head) (*a
 	if !answer.OK || kept.Seq == 0 {
 		return answer, nil
 	}
-	return answer, answer.Compare(kept, func(seq events.Seq) (events.Record, error) {
-		for r, err := range log.Records(ctx, seq-1) {
-			return r, err
-		}
-		return events.Record{}, fmt.Errorf("no record %d", seq)
-	})
+	return answer, answer.Compare(kept, recordOf(ctx, log))
 }
 
 // verifyDir checks a log, what stands beside it, and the book of identities.
