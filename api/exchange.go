@@ -144,15 +144,21 @@ func (x *exchange) read() *Problem {
 		return newProblem(CodeMediaType, "send the body with Content-Type: application/json")
 	case r.Header.Get("Content-Encoding") != "":
 		return newProblem(CodeMediaType, "send the body without Content-Encoding")
-	case r.ContentLength > maxBody:
-		return tooLarge()
 	}
-	x.body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
+	return x.readUpTo(r.Body, maxBody, "the body is over 1 MiB")
+}
+
+// readUpTo reads a body of at most so many bytes into x.body.
+func (x *exchange) readUpTo(body io.Reader, limit int64, tooLarge string) *Problem {
+	if x.request.ContentLength > limit {
+		return newProblem(CodeBodyTooLarge, tooLarge)
+	}
+	var err error
+	if x.body, err = io.ReadAll(io.LimitReader(body, limit+1)); err != nil {
 		return unread(err)
-	case len(x.body) > maxBody:
-		return tooLarge()
+	}
+	if int64(len(x.body)) > limit {
+		return newProblem(CodeBodyTooLarge, tooLarge)
 	}
 	return nil
 }
@@ -163,10 +169,6 @@ func unread(err error) *Problem {
 		return newProblem(CodeTimeout, "the body did not arrive in time")
 	}
 	return newProblem(CodeInvalidBody, "the body could not be read")
-}
-
-func tooLarge() *Problem {
-	return newProblem(CodeBodyTooLarge, "the body is over 1 MiB")
 }
 
 // problem answers with a problem.

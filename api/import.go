@@ -176,20 +176,8 @@ func (x *exchange) readFile() *Problem {
 	case ndjson.Is(begin):
 		return newProblem(CodeLogNotEmpty, "this server's log has records of its own, and an export makes a whole log: import it on the server's machine, "+
 			"into an empty directory, with: abeyance import FILE --data-dir DIR")
-	case r.ContentLength > MaxImportBody:
-		return fileTooLarge()
 	}
-	if x.body, err = io.ReadAll(io.LimitReader(body, MaxImportBody+1)); err != nil {
-		return unread(err)
-	}
-	if len(x.body) > MaxImportBody {
-		return fileTooLarge()
-	}
-	return nil
-}
-
-func fileTooLarge() *Problem {
-	return newProblem(CodeBodyTooLarge, "the file is over 64 MiB: split it")
+	return x.readUpTo(body, MaxImportBody, "the file is over 64 MiB: split it")
 }
 
 // configuredWith returns the configured groups with some definitions in the place of
