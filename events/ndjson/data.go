@@ -98,18 +98,7 @@ func (o *object) signal(s *events.Signal) {
 }
 
 func (o *object) lost(hints []events.Hint) {
-	if len(hints) == 0 {
-		return
-	}
-	o.name("lost")
-	o.b = append(o.b, '[')
-	for i := range hints {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.hint(&hints[i])
-	}
-	o.b = append(o.b, ']')
+	o.list("lost", len(hints), func(i int) { o.hint(&hints[i]) })
 }
 
 // hint appends a hint as a value.
@@ -145,23 +134,13 @@ func (o *object) expired(e *events.Expired) {
 }
 
 func (o *object) cells(cells []events.Cell) {
-	if len(cells) == 0 {
-		return
-	}
-	o.name("cells")
-	o.b = append(o.b, '[')
-	outer := o.n
-	for i, c := range cells {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
+	o.list("cells", len(cells), func(i int) {
+		outer := o.n
 		o.open()
-		o.needText("account", c.Account)
-		o.needText("target", c.Target)
-		o.close()
-	}
-	o.n = outer
-	o.b = append(o.b, ']')
+		o.needText("account", cells[i].Account)
+		o.needText("target", cells[i].Target)
+		o.end(outer)
+	})
 }
 
 func (o *object) recovered(e *events.Recovered) {

@@ -118,6 +118,22 @@ func (o *object) end(outer int) {
 	o.n = outer
 }
 
+// list adds a member that is a list of n values, each appended by value, unless n is 0.
+func (o *object) list(name string, n int, value func(i int)) {
+	if n == 0 {
+		return
+	}
+	o.name(name)
+	o.b = append(o.b, '[')
+	for i := range n {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		value(i)
+	}
+	o.b = append(o.b, ']')
+}
+
 // appendTime appends a time as the API writes it: RFC 3339 in UTC, with milliseconds.
 func appendTime(b []byte, t time.Time) []byte {
 	t = t.UTC()
