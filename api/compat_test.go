@@ -412,3 +412,61 @@ func TestCompatListsOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestCompatIsDescribed: the document says what differs on these routes.
+func TestCompatIsDescribed(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security  []map[string][]string
+			Responses map[string]struct {
+				Content map[string]struct {
+					Schema struct {
+						Ref string `json:"$ref"`
+					}
+				}
+			}
+		}
+		Components struct {
+			Schemas map[string]struct {
+				AdditionalProperties bool
+				Required             []string
+			}
+			SecuritySchemes map[string]struct{ Type, In, Name string }
+		}
+	}
+	if err := json.Unmarshal([]byte(newBench(t).get("/openapi.json").body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for route, scope := range api.RouteScopes() {
+		method, path, _ := strings.Cut(route, " ")
+		op := doc.Paths[path][strings.ToLower(method)]
+		ref := op.Responses["default"].Content["application/problem+json"].Schema.Ref
+		want, keys := "#/components/schemas/Problem", []string{"bearer"}
+		if strings.HasPrefix(path, "/v0/management/") {
+			want, keys = "#/components/schemas/CompatProblem", []string{"bearer", "management_key"}
+		}
+		if scope == "" {
+			keys = nil
+		}
+		var got []string
+		for _, s := range op.Security {
+			for key := range s {
+				got = append(got, key)
+			}
+		}
+		if diff := cmp.Diff(keys, got); ref != want || diff != "" {
+			t.Errorf("%s: problems are %s; keys:\n%s", route, ref, diff)
+		}
+	}
+	for name, want := range map[string]string{
+		"CompatManual": "auth_id group_id manual_suspended", "CompatClear": "auth_id", "CompatDefinition": "id",
+	} {
+		s := doc.Components.Schemas[name]
+		if got := strings.Join(s.Required, " "); got != want || !s.AdditionalProperties {
+			t.Errorf("%s: required are %s; others are allowed: %v", name, got, s.AdditionalProperties)
+		}
+	}
+	if k := doc.Components.SecuritySchemes["management_key"]; k.Type != "apiKey" || k.In != "header" || k.Name != "X-Management-Key" {
+		t.Errorf("%+v", k)
+	}
+}

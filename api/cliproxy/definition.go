@@ -9,12 +9,14 @@ import (
 // Definition is a quota group as CLIProxyAPI defines it, in a config.yaml and over its
 // management API.
 type Definition struct {
+	_ struct{} `additionalProperties:"true"` // whatever else a dashboard keeps with it
+
 	ID        string   `json:"id"`
-	Label     string   `json:"label"`
-	Providers []string `json:"providers" nullable:"false"`
-	Patterns  []string `json:"patterns" nullable:"false" doc:"model names with * and ?"`
-	Priority  int      `json:"priority" doc:"of two groups that match a model the higher is taken"`
-	Enabled   *bool    `json:"enabled" doc:"omitted: true"`
+	Label     string   `json:"label" required:"false"`
+	Providers []string `json:"providers" required:"false"`
+	Patterns  []string `json:"patterns" required:"false" doc:"model names with * and ?"`
+	Priority  int      `json:"priority" required:"false" doc:"of two groups that match a model the one with the higher is taken"`
+	Enabled   *bool    `json:"enabled" required:"false" doc:"omitted: as the group that ships, else true"`
 }
 
 // Config returns the definition in our terms. What CLIProxyAPI takes for not given, an

@@ -10,6 +10,8 @@ import (
 // Clear ends the automatic suspensions of an account for a group, or for all of it: the
 // body of PATCH auth-files/quota-groups/auto/clear.
 type Clear struct {
+	_ struct{} `additionalProperties:"true"`
+
 	AuthID    string `json:"auth_id"`
 	GroupID   string `json:"group_id,omitempty" doc:"omitted: all of the account"`
 	UpdatedBy string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name"`

@@ -12,9 +12,11 @@ import (
 // Manual suspends an account for a group by hand, without an end, or lifts that: the
 // body of PATCH auth-files/quota-groups/manual.
 type Manual struct {
+	_ struct{} `additionalProperties:"true"`
+
 	AuthID          string `json:"auth_id"`
 	GroupID         string `json:"group_id"`
-	ManualSuspended *bool  `json:"manual_suspended"`
+	ManualSuspended *bool  `json:"manual_suspended" nullable:"false"`
 	Reason          string `json:"reason,omitempty" doc:"omitted: no reason given"`
 	UpdatedBy       string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name"`
 }
