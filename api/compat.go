@@ -187,7 +187,7 @@ func (b *Backend) compatChange(ctx context.Context, parse func([]byte) (compat.R
 	if err != nil {
 		return newProblem(CodeInvalidBody, "the body is not what this route takes: "+bodyError(err))
 	}
-	if given := q.About(); given != "" {
+	if given, _ := q.About(); given != "" {
 		b.stored(ctx, given)
 	}
 	service := compat.Service{Engine: b.Engine, Identities: b.Identities}

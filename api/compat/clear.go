@@ -12,9 +12,9 @@ import (
 type Clear struct {
 	_ struct{} `additionalProperties:"true"`
 
-	AuthID    string `json:"auth_id"`
-	GroupID   string `json:"group_id,omitempty" doc:"omitted: all of the account"`
-	UpdatedBy string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name"`
+	AuthID    string  `json:"auth_id"`
+	GroupID   *string `json:"group_id,omitempty" doc:"omitted: all of the account"`
+	UpdatedBy string  `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name"`
 }
 
 // ParseClear reads a body. An error says what is wrong with it.
@@ -23,26 +23,32 @@ func ParseClear(doc []byte) (*Clear, error) {
 	if err := read(doc, c); err != nil {
 		return nil, err
 	}
-	if c.AuthID == "" {
+	switch {
+	case c.AuthID == "":
 		return nil, errors.New("auth_id is required")
+	case c.GroupID != nil && *c.GroupID == "": // an empty field of a form is no wish for everything
+		return nil, errors.New("group_id is empty: leave it out to clear all of the account")
 	}
 	return c, nil
 }
 
 // About implements [Request].
-func (c *Clear) About() string { return c.AuthID }
-
-func (c *Clear) updatedBy() string { return c.UpdatedBy }
-
-func (c *Clear) check(s *projection.State, ids Identities) error {
-	return checkNames(s, ids, c.AuthID, c.GroupID)
+func (c *Clear) About() (account, group string) {
+	if c.GroupID != nil {
+		group = *c.GroupID
+	}
+	return c.AuthID, group
 }
 
-func (c *Clear) intent(ids Identities) projection.Intent {
-	return &projection.Clear{Filter: projection.Filter{Account: ids.Stored(c.AuthID), Target: c.GroupID}}
+func (c *Clear) command(ids Identities) (do projection.Intent, onBehalfOf string) {
+	account, group := c.About()
+	return &projection.Clear{Filter: projection.Filter{Account: ids.Stored(account), Target: group}}, c.UpdatedBy
 }
 
-func (c *Clear) covered(all *projection.Cell, now time.Time) bool {
+func (c *Clear) covered(all *projection.Cell, now time.Time) (instead string) {
 	cooling, held, _ := all.Live(now)
-	return c.GroupID != "" && (cooling != nil || held != nil)
+	if c.GroupID == nil || cooling == nil && held == nil {
+		return ""
+	}
+	return "clear all of the account: without a group_id here, or with abeyance clear ACCOUNT '*'"
 }

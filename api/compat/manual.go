@@ -37,25 +37,21 @@ func ParseManual(doc []byte) (*Manual, error) {
 }
 
 // About implements [Request].
-func (m *Manual) About() string { return m.AuthID }
+func (m *Manual) About() (account, group string) { return m.AuthID, m.GroupID }
 
-func (m *Manual) updatedBy() string { return m.UpdatedBy }
-
-func (m *Manual) check(s *projection.State, ids Identities) error {
-	return checkNames(s, ids, m.AuthID, m.GroupID)
-}
-
-func (m *Manual) intent(ids Identities) projection.Intent {
+func (m *Manual) command(ids Identities) (do projection.Intent, onBehalfOf string) {
 	f := projection.Filter{Account: ids.Stored(m.AuthID), Target: m.GroupID}
 	if !*m.ManualSuspended {
-		return &projection.Lift{Filter: f, Reason: m.Reason}
+		return &projection.Lift{Filter: f, Reason: m.Reason}, m.UpdatedBy
 	}
-	return &projection.Suspend{
-		Filter: f, Reason: cmp.Or(events.Scrub(m.Reason, events.MaxText), projection.NoReason), Forever: true,
-	}
+	reason := cmp.Or(events.Scrub(m.Reason, events.MaxText), projection.NoReason)
+	return &projection.Suspend{Filter: f, Reason: reason, Forever: true}, m.UpdatedBy
 }
 
-func (m *Manual) covered(all *projection.Cell, now time.Time) bool {
+func (m *Manual) covered(all *projection.Cell, now time.Time) (instead string) {
 	_, _, by := all.Live(now)
-	return !*m.ManualSuspended && by != nil
+	if *m.ManualSuspended || by == nil {
+		return ""
+	}
+	return "lift the suspension of the account, with abeyance lift ACCOUNT '*'"
 }

@@ -46,14 +46,10 @@ func ParsePutGroups(doc []byte) (*PutGroups, error) {
 }
 
 // About implements [Request].
-func (p *PutGroups) About() string { return "" }
+func (p *PutGroups) About() (account, group string) { return "", "" }
 
-func (p *PutGroups) updatedBy() string { return "" }
-
-func (p *PutGroups) check(*projection.State, Identities) error { return nil }
-
-func (p *PutGroups) intent(Identities) projection.Intent {
-	return &projection.DefineGroups{Config: projection.GroupsConfig{Groups: p.groups}, GroupsOnly: true}
+func (p *PutGroups) command(Identities) (do projection.Intent, onBehalfOf string) {
+	return &projection.DefineGroups{Config: projection.GroupsConfig{Groups: p.groups}, GroupsOnly: true}, ""
 }
 
-func (p *PutGroups) covered(*projection.Cell, time.Time) bool { return false }
+func (p *PutGroups) covered(*projection.Cell, time.Time) (instead string) { return "" }

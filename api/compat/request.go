@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -36,15 +37,13 @@ var ErrWholeAccount = errors.New("the account as a whole is blocked, not this gr
 
 // Request changes something: a [*Manual], [*Clear] or [*PutGroups].
 type Request interface {
-	// About returns the account that it is about, as given; empty: none.
-	About() string
-	// check refuses what names an account or group that a state does not have.
-	check(s *projection.State, ids Identities) error
-	intent(ids Identities) projection.Intent
-	updatedBy() string
-	// covered reports whether a block of everything keeps the request, which changed
-	// nothing, from having what it asks for.
-	covered(all *projection.Cell, now time.Time) bool
+	// About returns the account and group that it is about, as given. No account: none. No
+	// group: all of the account.
+	About() (account, group string)
+	command(ids Identities) (do projection.Intent, onBehalfOf string)
+	// covered says what to do instead where a block of everything keeps the request, which
+	// changed nothing, from having what it asks for; empty: nothing does.
+	covered(all *projection.Cell, now time.Time) (instead string)
 }
 
 // Service carries requests out on an engine and its identity book.
@@ -57,28 +56,34 @@ type Service struct {
 // idempotency key; Do adds the rest. That it is so already is no error. Errors are a
 // *projection.Error, wrap [ErrWholeAccount], or are those of the engine.
 func (s *Service) Do(ctx context.Context, as events.Origin, r Request) error {
-	if err := r.check(s.Engine.State(), s.Identities); err != nil {
+	account, group := r.About()
+	if err := checkNames(s.Engine.State(), s.Identities, account, group); err != nil {
 		return err
 	}
-	as.OnBehalfOf, as.Via = r.updatedBy(), events.ViaCompat
-	o, err := s.Engine.Execute(ctx, projection.Command{Origin: as, Do: r.intent(s.Identities)})
+	do, onBehalfOf := r.command(s.Identities)
+	as.OnBehalfOf, as.Via = onBehalfOf, events.ViaCompat
+	o, err := s.Engine.Execute(ctx, projection.Command{Origin: as, Do: do})
 	if refused, ok := errors.AsType[*projection.Error](err); ok && refused.Code == projection.CodeWrongVerb {
 		err = nil // there is only a block of the other kind, so that it is so already
 	}
 	if err != nil || len(o.Records) > 0 {
 		return err
 	}
-	if a := s.Engine.State().Account(s.Identities.Stored(r.About())); a != nil {
-		if all := a.Cell(events.TargetAll); r.covered(&all, s.Engine.Now()) {
-			return fmt.Errorf("%w: end it with the command line or the API of Abeyance, for target %s", ErrWholeAccount, events.TargetAll)
+	if a := s.Engine.State().Account(s.Identities.Stored(account)); a != nil {
+		all := a.Cell(events.TargetAll)
+		if instead := r.covered(&all, s.Engine.Now()); instead != "" {
+			return fmt.Errorf("%w: %s", ErrWholeAccount, instead)
 		}
 	}
 	return nil
 }
 
 // checkNames refuses an account that is not known, and a group that is none of its
-// provider. An empty group is every group.
+// provider.
 func checkNames(s *projection.State, ids Identities, account, group string) error {
+	if account == "" {
+		return nil
+	}
 	a := s.Account(ids.Stored(account))
 	if a == nil {
 		return &projection.Error{Code: projection.CodeUnknownAccount, Message: fmt.Sprintf("no account %q is known", account)}
@@ -90,15 +95,13 @@ func checkNames(s *projection.State, ids Identities, account, group string) erro
 	if g == nil {
 		return &projection.Error{Code: projection.CodeUnknownTarget, Message: fmt.Sprintf("no quota group %q is defined", group)}
 	}
-	for _, p := range g.Providers {
-		if p == a.Spec.Provider {
-			return nil
+	if !slices.Contains(g.Providers, a.Spec.Provider) {
+		return &projection.Error{
+			Code:    projection.CodeUnknownTarget,
+			Message: fmt.Sprintf("quota group %q is not one of provider %q, which account %q belongs to", group, a.Spec.Provider, account),
 		}
 	}
-	return &projection.Error{
-		Code:    projection.CodeUnknownTarget,
-		Message: fmt.Sprintf("quota group %q is not one of provider %q, which account %q belongs to", group, a.Spec.Provider, account),
-	}
+	return nil
 }
 
 // read decodes one JSON value, whatever other members it has.
