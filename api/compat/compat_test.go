@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,14 +32,18 @@ type plugin struct {
 	testing.TB
 	engine *projection.Engine
 	book   *identity.Book
-	now    time.Time
+	passed atomic.Int64 // nanoseconds since noon
 }
+
+func (p *plugin) now() time.Time { return noon().Add(time.Duration(p.passed.Load())) }
+
+func (p *plugin) wait(d time.Duration) { p.passed.Add(int64(d)) }
 
 func newPlugin(t testing.TB) *plugin {
 	t.Helper()
-	p := &plugin{TB: t, book: identity.New(), now: noon()}
+	p := &plugin{TB: t, book: identity.New()}
 	var err error
-	p.engine, err = projection.Open(t.Context(), eventstest.New(), &projection.Options{Now: func() time.Time { return p.now }})
+	p.engine, err = projection.Open(t.Context(), eventstest.New(), &projection.Options{Now: p.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +84,7 @@ func quota(seconds float64) events.Signal {
 
 func (p *plugin) items() []compat.Item {
 	p.Helper()
-	items, err := compat.Items(p.engine.State(), p.book, p.now)
+	items, err := compat.Items(p.engine.State(), p.book, p.now())
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -172,14 +177,14 @@ func TestItems(t *testing.T) {
 			func(p *plugin) {
 				p.limited("claude-opus-4-6", quota(60))
 				p.do(suspend("gemini-pro", time.Minute))
-				p.now = p.now.Add(time.Hour)
+				p.wait(time.Hour)
 			},
 			[]string{claud, pro, flash},
 		},
 		"a suspension beside a cooldown, which has its own author and time": {
 			func(p *plugin) {
 				p.do(suspend("claude", time.Hour))
-				p.now = p.now.Add(time.Minute)
+				p.wait(time.Minute)
 				p.limited("claude-opus-4-6", quota(3600))
 			},
 			[]string{
@@ -268,7 +273,7 @@ func TestOrder(t *testing.T) {
 	for _, i := range p.items() {
 		accounts = append(accounts, i.AuthID)
 	}
-	for f := range compat.Files(p.engine.State(), p.book, p.now) {
+	for f := range compat.Files(p.engine.State(), p.book, p.now()) {
 		files = append(files, f.ID)
 	}
 	accounts = slices.Compact(accounts)
@@ -329,7 +334,7 @@ func TestFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlugin(t)
 			test.do(p)
-			f := slices.Collect(compat.Files(p.engine.State(), p.book, p.now))[0]
+			f := slices.Collect(compat.Files(p.engine.State(), p.book, p.now()))[0]
 			if got := fmt.Sprintf("%s %q %t %t", f.Status, f.StatusMessage, f.Disabled, f.Unavailable); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
