@@ -33,6 +33,7 @@ const (
 	CodeMediaType        Code = "unsupported_media_type" //
 	CodeInvalidImport    Code = "invalid_import"         // the file is none that can be imported; the detail names the line
 	CodeLogNotEmpty      Code = "log_not_empty"          // an export makes a whole log, and this one has records
+	CodeWholeAccount     Code = "whole_account"          // the account as a whole is blocked, and one group was to be freed
 	CodeInternal         Code = "internal"               // a fault of the server
 	CodeUnavailable      Code = "not_available"          // this server cannot do it
 	CodeStarting         Code = "starting"               // the log is being read
@@ -55,7 +56,7 @@ func Codes() []Code {
 		Code(router.BlockHeld), Code(router.BlockCooling),
 		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
 		CodeCrossOrigin, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
-		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
+		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeWholeAccount, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
 		CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled,
 	}
 }
@@ -77,7 +78,7 @@ func (c Code) Status() int {
 		return http.StatusMethodNotAllowed
 	case CodeTimeout:
 		return http.StatusRequestTimeout
-	case CodeTokenExists, CodeLastAdmin, CodeLogNotEmpty, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
+	case CodeTokenExists, CodeLastAdmin, CodeLogNotEmpty, CodeWholeAccount, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
 		Code(projection.CodeKeyReused), Code(projection.CodeSuspensionLive), Code(projection.CodePoolFull),
 		Code(projection.CodeModelCellsFull):
 		return http.StatusConflict

@@ -14,6 +14,9 @@
 //   - Account ids are accepted and shown as given. URLs, page tokens, logs and
 //     metrics hold stored ids only.
 //
+// The routes below /v0/management, which dashboards written for CLIProxyAPI call, keep that
+// API's shapes instead: see package compat.
+//
 // A handler keeps no copy of anything: each answer is computed from the published
 // state, so a read after an acknowledged write sees it. Streams share the newest records
 // as they are sent, for seconds; records never change.

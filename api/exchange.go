@@ -174,7 +174,7 @@ func unread(err error) *Problem {
 // problem answers with a problem.
 func (x *exchange) problem(p *Problem) {
 	p.headers(x.Header())
-	x.json(p.Status, problemType, p)
+	x.json(p.Status, problemType, x.form(p))
 }
 
 // json answers with a value.

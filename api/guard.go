@@ -22,7 +22,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(x, r)
 			return
 		}
-		given := bearer(r)
+		given := presented(r)
 		if x.token = s.tokens.find(given); x.token == nil {
 			x.Header().Set("WWW-Authenticate", challenge(given))
 			x.problem(newProblem(CodeUnauthorized, "send a known token as Authorization: Bearer TOKEN"))
@@ -37,7 +37,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// bearer returns the token that a request presents, empty if it presents none.
+// bearer returns the bearer token that a request presents, empty if it presents none.
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {

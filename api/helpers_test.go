@@ -142,6 +142,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   string
+	compat bool // of a compat route
 }
 
 func (b *bench) do(q request) answer {
@@ -165,7 +166,9 @@ func (b *bench) do(q request) answer {
 	}
 	w := httptest.NewRecorder()
 	b.server.Handler().ServeHTTP(w, r)
-	return answer{t: b.t, status: w.Code, header: w.Header(), body: w.Body.String()}
+	return answer{
+		t: b.t, status: w.Code, header: w.Header(), body: w.Body.String(), compat: strings.HasPrefix(r.URL.Path, "/v0/management/"),
+	}
 }
 
 func (b *bench) get(path string) answer {
@@ -199,11 +202,24 @@ func (a answer) problem(status int, code string) api.Problem {
 	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
 		a.t.Errorf("Content-Type %q of a problem", got)
 	}
-	p := decode[api.Problem](a)
+	p := a.decodeProblem()
 	if string(p.Code) != code || p.Status != status || p.Title != http.StatusText(status) || p.Detail == "" || p.Type != "about:blank" {
 		a.t.Errorf("problem %+v, want the code %s and status %d", p, code, status)
 	}
 	return p
+}
+
+// decodeProblem reads a problem as its route answers it.
+func (a answer) decodeProblem() api.Problem {
+	a.t.Helper()
+	if !a.compat {
+		return decode[api.Problem](a)
+	}
+	p := decode[api.CompatProblem](a)
+	if p.Message == "" || p.Message != p.Detail {
+		a.t.Errorf("the error of a compat route is %q, its detail %q", p.Message, p.Detail)
+	}
+	return p.Problem
 }
 
 // decode reads an answer strictly: what the struct does not have must not be there.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/abeyance/abeyance/api/compat"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router"
@@ -92,6 +93,7 @@ func (b *Backend) refusal(err error) *Problem {
 		{ErrUnknownToken, CodeUnknownToken},
 		{ErrLastAdmin, CodeLastAdmin},
 		{ErrTokenInvalid, Code(projection.CodeInvalid)},
+		{compat.ErrWholeAccount, CodeWholeAccount},
 	} {
 		if errors.Is(err, known.err) {
 			return newProblem(known.code, err.Error())

@@ -38,6 +38,7 @@ func (s *Server) route(version string) {
 	s.routeBackup(guarded)
 	s.routeExport(guarded)
 	s.routeImport(guarded)
+	s.routeCompat(guarded)
 	tidy(s.api.OpenAPI())
 }
 
@@ -52,6 +53,7 @@ func apiConfig(version string) huma.Config {
 	c.Transformers = []huma.Transformer{transform}
 	c.Info.Description = "Which account of a pool may serve which model, why not, and since when."
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	// A class is the word none or its rules, a bound one duration or one per window.
 	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.ClassConfig](), reflect.TypeFor[ruleSchema]())
 	return c

@@ -83,5 +83,12 @@ func routeScopes() map[string]Scope {
 		"GET /v1/tokens":                ScopeAdmin,
 		"POST /v1/tokens":               ScopeAdmin,
 		"DELETE /v1/tokens/{name}":      ScopeAdmin,
+
+		"GET /v0/management/oauth-quota-groups":                   ScopeRead,
+		"GET /v0/management/auth-files":                           ScopeRead,
+		"GET /v0/management/auth-files/quota-groups":              ScopeRead,
+		"PATCH /v0/management/auth-files/quota-groups/manual":     ScopeOperate,
+		"PATCH /v0/management/auth-files/quota-groups/auto/clear": ScopeOperate,
+		"PUT /v0/management/oauth-quota-groups":                   ScopeAdmin,
 	}
 }

@@ -115,7 +115,7 @@ func (r *reader) problem(status int, code string) api.Problem {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return answer{r.t, r.res.StatusCode, r.res.Header, string(body)}.problem(status, code)
+	return answer{r.t, r.res.StatusCode, r.res.Header, string(body), false}.problem(status, code)
 }
 
 // block reads the lines up to an empty one; nil at the end of the stream.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ var update = flag.Bool("update", false, "write what was answered into testdata")
 // TestTranscripts plays the requests in testdata/*.txt and compares the answers.
 // A transcript is a list of blocks: a comment after #, a request after >, with its
 // body on a second line, or line by line after > | if it is no JSON, the answer after <,
-// and time that passes after +. What differs from run to run stands as CORRELATION, HASH
+// time that passes after +, and who asks, and how, after = (see [request.set]). What differs from run to run stands as CORRELATION, HASH
 // and PSEUDONYM, and a record's bytes as RECORD.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -53,7 +54,7 @@ func TestTranscripts(t *testing.T) {
 func (b *bench) play(script string) string {
 	b.t.Helper()
 	var out strings.Builder
-	var q request
+	var q, next request
 	lines := strings.Split(strings.TrimSuffix(script, "\n"), "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, "< ") {
@@ -67,6 +68,9 @@ func (b *bench) play(script string) string {
 			}
 			b.clock.advance(d)
 		}
+		if setting, ok := strings.CutPrefix(line, "= "); ok {
+			next.set(b, setting)
+		}
 		text, asked := strings.CutPrefix(line, "> ")
 		if !asked {
 			continue
@@ -78,7 +82,7 @@ func (b *bench) play(script string) string {
 		case strings.HasPrefix(text, "{"):
 			q.body = text
 		default:
-			q = request{}
+			q, next = next, request{}
 			q.method, q.path, _ = strings.Cut(text, " ")
 		}
 		if i+1 == len(lines) || !strings.HasPrefix(lines[i+1], "> {") && !strings.HasPrefix(lines[i+1], "> |") {
@@ -86,6 +90,36 @@ func (b *bench) play(script string) string {
 		}
 	}
 	return out.String()
+}
+
+// set makes the next request of a transcript another than usual: "as NAME" is who asks,
+// "as -" nobody, "Header: value" a header, where TOKEN(NAME) stands for a token, and
+// "spaces N" a body of so many.
+func (q *request) set(b *bench, setting string) {
+	b.t.Helper()
+	if name, ok := strings.CutPrefix(setting, "as "); ok {
+		q.as = name
+		return
+	}
+	if count, ok := strings.CutPrefix(setting, "spaces "); ok {
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		q.body = strings.Repeat(" ", n)
+		return
+	}
+	name, value, ok := strings.Cut(setting, ": ")
+	if !ok {
+		b.t.Fatalf("the setting %q is none", setting)
+	}
+	for of, token := range b.token {
+		value = strings.ReplaceAll(value, "TOKEN("+of+")", token)
+	}
+	if q.header == nil {
+		q.header = map[string]string{}
+	}
+	q.header[name] = value
 }
 
 // shown is an answer as a transcript has it.

@@ -141,6 +141,21 @@ func (c *GroupsConfig) With(groups []GroupConfig) *GroupsConfig {
 	return &with
 }
 
+// Replaced returns the configuration with other groups in the place of all of its own.
+// What a group replaces is kept for those that stay and do not say.
+func (c *GroupsConfig) Replaced(groups []GroupConfig) *GroupsConfig {
+	with := *c
+	with.Groups = slices.Clone(groups)
+	for i := range with.Groups {
+		g := &with.Groups[i]
+		was := slices.IndexFunc(c.Groups, func(old GroupConfig) bool { return CanonicalGroup(old.ID) == CanonicalGroup(g.ID) })
+		if was >= 0 && g.Replaces == nil {
+			g.Replaces = c.Groups[was].Replaces
+		}
+	}
+	return &with
+}
+
 // over returns the group that c makes of base.
 func (c *GroupConfig) over(base events.Group, inherits bool) (events.Group, error) {
 	g := base

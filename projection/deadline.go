@@ -11,10 +11,10 @@ import (
 	"github.com/abeyance/abeyance/events"
 )
 
-// sources of a deadline that are not a hint's.
+// Sources of a deadline that are not a hint's.
 const (
-	sourceLadder = "ladder"
-	sourceWindow = "window"
+	SourceLadder = "ladder"
+	SourceWindow = "window" // the provider's next reset, whose hour is known
 	sourceImport = "import"
 )
 
@@ -218,7 +218,7 @@ func (q *question) nextReset(r *ruling) bool {
 	default:
 		return false
 	}
-	r.source, r.until = sourceWindow, at.UTC()
+	r.source, r.until = SourceWindow, at.UTC()
 	return true
 }
 
@@ -265,7 +265,7 @@ func (q *question) climb(r *ruling, rule events.ClassRule) {
 		r.length *= 2
 	}
 	r.length = min(r.length, rule.Cap)
-	r.source, r.until = sourceLadder, q.now.Add(r.length)
+	r.source, r.until = SourceLadder, q.now.Add(r.length)
 }
 
 // jitter spreads deadlines over [0, most] by a hash of the cell and the reset, so

@@ -189,9 +189,9 @@ func TestRule17KnownResets(t *testing.T) {
 		s := quota()
 		s.Window = test.window
 		e := x.do(x.observed("p1", lone, s)).Drafts[0].Event.(*events.LimitObserved)
-		source, want := sourceWindow, time.Duration(0)
+		source, want := SourceWindow, time.Duration(0)
 		if test.reset == "" {
-			source, want = sourceLadder, 5*time.Minute
+			source, want = SourceLadder, 5*time.Minute
 		} else {
 			want = utc(test.reset).Sub(x.now)
 		}

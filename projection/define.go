@@ -38,7 +38,10 @@ type RemoveAccount struct {
 // its bootstrap set. Nothing is appended if that gives what is in force already.
 type DefineGroups struct {
 	Config GroupsConfig
-	DryRun bool
+	// GroupsOnly: Config has groups alone, and the rest of the operator's part stays as it
+	// is when the command is decided; see [GroupsConfig.Replaced].
+	GroupsOnly bool
+	DryRun     bool
 }
 
 // DefinePolicy puts a policy in force: the operator's part over the default.
@@ -211,7 +214,15 @@ func targets(cells []events.Cell) string {
 
 // decide implements Intent.
 func (c *DefineGroups) decide(d *decider) error {
-	e, err := c.Config.define()
+	config := &c.Config
+	if c.GroupsOnly {
+		now, err := d.s.groups.Config()
+		if err != nil {
+			return refuse(CodeInvalidGroups, "the groups in force cannot be read: %v", err) // unreachable: they were defined
+		}
+		config = now.Replaced(c.Config.Groups)
+	}
+	e, err := config.define()
 	if err != nil {
 		return refuse(CodeInvalidGroups, "%v", err)
 	}

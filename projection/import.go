@@ -148,8 +148,11 @@ func (x *importer) entry(source string, e *ImportEntry) (ImportResult, error) {
 	return r, nil
 }
 
+// NoReason stands where another system does not ask for a reason, and none was given.
+const NoReason = "no reason given"
+
 func importedReason(reason string) string {
-	return cmp.Or(events.Scrub(reason, events.MaxText), "no reason given")
+	return cmp.Or(events.Scrub(reason, events.MaxText), NoReason)
 }
 
 // account returns the account of an entry, or the one that an import would add; why is

@@ -358,7 +358,7 @@ func (o *observation) cool(e *events.LimitObserved, cell *Cell, rules *events.Ru
 	r := q.rule()
 	e.Class, e.Hint, e.Lost, e.Clamp, e.Reset = r.class, r.hint, r.lost, r.clamp, r.reset
 	switch {
-	case k != nil && (r.source == sourceLadder || !r.until.After(k.Until)):
+	case k != nil && (r.source == SourceLadder || !r.until.After(k.Until)):
 		// A hintless answer while the cell cools says nothing new.
 		e.Effect, e.Until, e.Clamp = events.EffectKept, k.Until, nil
 		return false

@@ -93,9 +93,9 @@ func answeredAs(model string, class events.Class) string {
 func coolingCause(k *Cooling) string {
 	what := answeredAs(k.Model, k.Class)
 	switch k.Source {
-	case sourceLadder:
+	case SourceLadder:
 		what += fmt.Sprintf(" without a reset: step %d of the ladder", k.Step)
-	case sourceWindow:
+	case SourceWindow:
 		what += " without a reset: the provider's next one counts"
 	default:
 		what += ", with the reset that " + k.Source + " gives"

@@ -90,20 +90,14 @@ func (m *mapping) raw(name string) string {
 	return ""
 }
 
-// addGroup adds a definition. What CLIProxyAPI takes for not given is not given.
+// addGroup adds a definition.
 func (f *File) addGroup(m *mapping) error {
-	g := projection.GroupConfig{ID: m.text("id"), Enabled: m.flag("enabled")}
-	if label := m.text("label"); label != "" {
-		g.Label = &label
-	}
-	if priority := m.number("priority"); priority != 0 {
-		g.Priority = &priority
-	}
-	g.Providers, g.Patterns = m.list("providers"), m.list("patterns")
+	d := Definition{ID: m.text("id"), Label: m.text("label"), Priority: m.number("priority"), Enabled: m.flag("enabled")}
+	d.Providers, d.Patterns = m.list("providers"), m.list("patterns")
 	if err := m.finish(); err != nil {
 		return err
 	}
-	if !strings.EqualFold(g.ID, groupImage) {
+	if g, ok := d.Config(); ok {
 		f.Groups = append(f.Groups, g)
 	}
 	return nil

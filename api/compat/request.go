@@ -1,0 +1,116 @@
+package compat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
+)
+
+// Base is the path that the routes are below.
+const Base = "/v0/management"
+
+// Engine carries requests out: a *projection.Engine.
+type Engine interface {
+	State() *projection.State
+	Now() time.Time
+	Execute(ctx context.Context, c projection.Command) (projection.Outcome, error)
+}
+
+// Status is the answer to a request that was carried out, or changed nothing.
+type Status struct {
+	Status string `json:"status" enum:"ok"`
+}
+
+// Done is the one [Status] there is.
+func Done() Status { return Status{"ok"} }
+
+// ErrWholeAccount refuses to end, for one group, what blocks the account as a whole.
+var ErrWholeAccount = errors.New("the account as a whole is blocked, not this group alone")
+
+// Request changes something: a [*Manual], [*Clear] or [*PutGroups].
+type Request interface {
+	// About returns the account and group that it is about, as given. No account: none. No
+	// group: all of the account.
+	About() (account, group string)
+	command(ids Identities) (do projection.Intent, onBehalfOf string)
+	// covered says what to do instead where a block of everything keeps the request, which
+	// changed nothing, from having what it asks for; empty: nothing does.
+	covered(all *projection.Cell, now time.Time) (instead string)
+}
+
+// Service carries requests out on an engine and its identity book.
+type Service struct {
+	Engine     Engine
+	Identities Identities
+}
+
+// Do carries a request out. as is who makes it: its actor and, if there is one, the
+// idempotency key; Do adds the rest. That it is so already is no error. Errors are a
+// *projection.Error, wrap [ErrWholeAccount], or are those of the engine.
+func (s *Service) Do(ctx context.Context, as events.Origin, r Request) error {
+	account, group := r.About()
+	if err := checkNames(s.Engine.State(), s.Identities, account, group); err != nil {
+		return err
+	}
+	do, onBehalfOf := r.command(s.Identities)
+	as.OnBehalfOf, as.Via = onBehalfOf, events.ViaCompat
+	o, err := s.Engine.Execute(ctx, projection.Command{Origin: as, Do: do})
+	if refused, ok := errors.AsType[*projection.Error](err); ok && refused.Code == projection.CodeWrongVerb {
+		err = nil // there is only a block of the other kind, so that it is so already
+	}
+	if err != nil || len(o.Records) > 0 {
+		return err
+	}
+	if a := s.Engine.State().Account(s.Identities.Stored(account)); a != nil {
+		all := a.Cell(events.TargetAll)
+		if instead := r.covered(&all, s.Engine.Now()); instead != "" {
+			return fmt.Errorf("%w: %s", ErrWholeAccount, instead)
+		}
+	}
+	return nil
+}
+
+// checkNames refuses an account that is not known, and a group that is none of its
+// provider.
+func checkNames(s *projection.State, ids Identities, account, group string) error {
+	if account == "" {
+		return nil
+	}
+	a := s.Account(ids.Stored(account))
+	if a == nil {
+		return &projection.Error{Code: projection.CodeUnknownAccount, Message: fmt.Sprintf("no account %q is known", account)}
+	}
+	if group == "" {
+		return nil
+	}
+	g := s.Groups().Group(projection.CanonicalGroup(group))
+	if g == nil {
+		return &projection.Error{Code: projection.CodeUnknownTarget, Message: fmt.Sprintf("no quota group %q is defined", group)}
+	}
+	if !slices.Contains(g.Providers, a.Spec.Provider) {
+		return &projection.Error{
+			Code:    projection.CodeUnknownTarget,
+			Message: fmt.Sprintf("quota group %q is not one of provider %q, which account %q belongs to", group, a.Spec.Provider, account),
+		}
+	}
+	return nil
+}
+
+// read decodes one JSON value, whatever other members it has.
+func read(doc []byte, v any) error {
+	switch {
+	case len(bytes.TrimSpace(doc)) == 0:
+		return errors.New("it is empty")
+	case !utf8.Valid(doc):
+		return errors.New("it is not UTF-8")
+	}
+	return json.Unmarshal(doc, v)
+}
