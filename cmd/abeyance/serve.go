@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/api/ui"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/projection"
@@ -79,6 +80,7 @@ type daemon struct {
 
 	listener net.Listener
 	tokens   *api.Tokens
+	sessions *api.Sessions
 	created  bool // the first token was made
 	server   *api.Server
 	http     *http.Server
@@ -159,17 +161,26 @@ func (d *daemon) listen() (err error) {
 }
 
 func (d *daemon) openTokens(context.Context) (err error) {
-	d.tokens, d.created, err = api.OpenTokens(d.settings.DataDir)
+	if d.tokens, d.created, err = api.OpenTokens(d.settings.DataDir); err != nil {
+		return err
+	}
+	d.sessions, err = api.OpenSessions(d.settings.DataDir, d.tokens)
 	return err
 }
 
 func (d *daemon) serve(context.Context) (err error) {
 	d.server, err = api.New(api.Options{
-		Logger: d.logger, AccessLog: d.settings.LogAccess, Registry: d.registry, Tokens: d.tokens, Version: buildInfo().Version,
+		Logger: d.logger, AccessLog: d.settings.LogAccess, Registry: d.registry, Tokens: d.tokens, Sessions: d.sessions,
+		Version: buildInfo().Version,
 	})
 	if err != nil {
 		return err
 	}
+	pages, err := ui.New(ui.Options{API: d.server.Handler(), Logger: d.logger, Version: buildInfo().Version})
+	if err != nil {
+		return err
+	}
+	d.server.Dashboard(pages)
 	d.http = api.NewHTTPServer(d.server.Handler(), d.logger)
 	go func() { d.failed <- d.http.Serve(d.listener) }()
 	return nil
