@@ -34,8 +34,18 @@ type call struct {
 	token        string // instead of the browser's cookie
 }
 
-// do makes a call and returns the headers of the answer.
+// do makes a call, decodes the answer, and returns its headers.
 func (c client) do(r *http.Request, q call, into any) (http.Header, error) {
+	var text []byte
+	header, err := c.raw(r, q, &text)
+	if err != nil {
+		return header, err
+	}
+	return header, json.Unmarshal(text, into)
+}
+
+// raw makes a call and returns the headers and the text of the answer.
+func (c client) raw(r *http.Request, q call, text *[]byte) (http.Header, error) {
 	var body bytes.Buffer
 	if q.body != nil {
 		if err := json.NewEncoder(&body).Encode(q.body); err != nil {
@@ -66,7 +76,8 @@ func (c client) do(r *http.Request, q call, into any) (http.Header, error) {
 		problem.Status = w.status
 		return w.header, problem
 	}
-	return w.header, json.Unmarshal(w.body.Bytes(), into)
+	*text = w.body.Bytes()
+	return w.header, nil
 }
 
 // recorder keeps an answer.

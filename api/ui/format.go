@@ -66,6 +66,9 @@ func (p *page) Span(d time.Duration) string {
 	return p.T("time.s", seconds)
 }
 
+// Seconds is a length of time in words.
+func (p *page) Seconds(s float64) string { return p.Span(time.Duration(s * float64(time.Second))) }
+
 // Clock is an instant in words, in UTC, as logs have it.
 func (p *page) Clock(t time.Time) string {
 	if t.IsZero() {
@@ -78,7 +81,7 @@ func (p *page) Clock(t time.Time) string {
 func (p *page) Words() (string, error) {
 	some := catalogue{}
 	for key, text := range p.dash.texts[p.Lang] {
-		if group, _, _ := strings.Cut(key, "."); group == "js" || group == "time" || group == "state" {
+		if group, _, _ := strings.Cut(key, "."); group == "js" || group == "act" || group == "time" || group == "state" {
 			some[key] = text
 		}
 	}

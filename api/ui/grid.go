@@ -51,6 +51,22 @@ type row struct {
 type cell struct {
 	api.CellRow
 	Now time.Time
+	// Everything: nothing blocks the target itself, but everything of the account is
+	// blocked, which is what the row then shows.
+	Everything bool
+	At         string // the moment that the cell is shown as of; empty: now
+}
+
+// blocked reports whether a block is in force.
+func (c cell) blocked() bool { return c.Cooling != nil || c.Held != nil || c.Suspended != nil }
+
+// under returns the cell as a block of everything leaves it.
+func (c cell) under(all cell) cell {
+	if c.Account == "" || c.blocked() || !all.blocked() {
+		return c
+	}
+	c.Status, c.Cooling, c.Held, c.Suspended, c.Everything = all.Status, all.Cooling, all.Held, all.Suspended, true
+	return c
 }
 
 // Returns is when the cell comes back by itself; zero: not by itself.
@@ -85,7 +101,11 @@ func (c cell) Origin() string {
 
 // Query names the cell in an address.
 func (c cell) Query() string {
-	return url.Values{"account": {c.Account}, "target": {c.Target}}.Encode()
+	q := url.Values{"account": {c.Account}, "target": {c.Target}}
+	if c.At != "" {
+		q.Set("at", c.At)
+	}
+	return q.Encode()
 }
 
 // grid makes the first page.
@@ -119,7 +139,7 @@ func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 		}
 		g.Now, g.Seq = answer.Now.Time, answer.AsOfSeq
 		for _, c := range answer.Items {
-			list = append(list, cell{c, g.Now})
+			list = append(list, cell{CellRow: c, Now: g.Now})
 		}
 		if answer.NextPageToken == nil {
 			g.Cells += len(list)
@@ -147,6 +167,9 @@ func (g *grid) pools(list []cell) []pool {
 	})
 	pools := make([]pool, len(order))
 	for i, t := range order {
+		for j := range t.Rows {
+			t.Rows[j].spread()
+		}
 		pools[i] = *t
 	}
 	return pools
@@ -179,6 +202,18 @@ func (t *pool) add(c cell) {
 	}
 	if c.Target == events.TargetAll || c.Status != "available" {
 		r.Other = append(r.Other, c)
+	}
+}
+
+// spread has a block of everything show on each of the account's groups.
+func (r *row) spread() {
+	for _, all := range r.Other {
+		if all.Target != events.TargetAll {
+			continue
+		}
+		for i := range r.Cells {
+			r.Cells[i] = r.Cells[i].under(all)
+		}
 	}
 }
 

@@ -108,6 +108,11 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (d *Dashboard) route() {
 	d.mux = http.NewServeMux()
 	d.mux.HandleFunc("GET /{$}", d.view("grid.html", d.grid))
+	d.mux.HandleFunc("GET /ui/cell", d.view("cell.html", d.cell))
+	d.mux.HandleFunc("GET /ui/audit", d.view("audit.html", d.audit))
+	d.mux.HandleFunc("GET /ui/status", d.view("status.html", d.status))
+	d.mux.HandleFunc("GET /ui/timeline", d.view("timeline.html", d.timeline))
+	d.mux.HandleFunc("GET /ui/replay", d.view("replay.html", d.replay))
 	d.mux.HandleFunc("GET /ui/rows", d.view("rows.html", d.rows))
 	d.mux.HandleFunc("GET /ui/login", d.showLogin)
 	d.mux.HandleFunc("POST /ui/login", d.login)
@@ -134,11 +139,11 @@ var assetTypes = map[string]string{
 	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// model makes what a view shows. It may return a problem of the API's.
-type model func(p *page) (any, error)
+// content makes what a view shows. It may return a problem of the API's.
+type content func(p *page) (any, error)
 
 // view serves a page that only who is logged in may see.
-func (d *Dashboard) view(name string, m model) http.HandlerFunc {
+func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := d.page(r)
 		if err := d.client.get(r, "/v1/session", nil, &p.Session); err != nil {

@@ -69,7 +69,13 @@ func (l *lockedBuffer) String() string {
 // open starts a daemon over a new directory, and ends it with the test.
 func open(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: filepath.Join(t.TempDir(), "data"), listen: "127.0.0.1:0", said: new(lockedBuffer)}
+	return openDir(t, filepath.Join(t.TempDir(), "data"))
+}
+
+// openDir is open over a directory that may be there.
+func openDir(t *testing.T, dir string) *site {
+	t.Helper()
+	s := &site{t: t, dir: dir, listen: "127.0.0.1:0", said: new(lockedBuffer)}
 	s.start()
 	t.Cleanup(s.stop)
 	return s
