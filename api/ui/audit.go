@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"html/template"
 	"net/url"
 	"strconv"
 
@@ -14,8 +15,8 @@ import (
 type auditPage struct {
 	Query url.Values // the filters, without the page
 	Items []api.EventRow
-	Next  string // the query of the page after this one; empty: none
-	First bool   // this is the first page
+	Next  template.URL // the query of the page after this one; empty: none
+	First bool         // this is the first page
 	Seq   uint64
 	One   *api.EventRow
 	JSON  string // of One
@@ -44,8 +45,7 @@ func (d *Dashboard) audit(p *page) (any, error) {
 	}
 	a.Items, a.Seq = answer.Items, answer.AsOfSeq
 	if answer.NextPageToken != nil {
-		next := a.with("page_token", *answer.NextPageToken)
-		a.Next = next.Encode()
+		a.Next = query(a.with("page_token", *answer.NextPageToken))
 	}
 	return a, a.one(p, q.Get("seq"))
 }
@@ -81,22 +81,22 @@ func (a *auditPage) one(p *page, seq string) error {
 }
 
 // Open is the query that opens a record of the page.
-func (a *auditPage) Open(seq uint64) string {
-	return a.with("seq", strconv.FormatUint(seq, 10)).Encode()
+func (a *auditPage) Open(seq uint64) template.URL {
+	return query(a.with("seq", strconv.FormatUint(seq, 10)))
 }
 
 // Closed is the query of the page without the open record.
-func (a *auditPage) Closed() string { return a.Query.Encode() }
+func (a *auditPage) Closed() template.URL { return query(a.Query) }
 
 // Export is the query that exports what the filters choose: those that the export has.
-func (a *auditPage) Export() string {
+func (a *auditPage) Export() template.URL {
 	q := url.Values{}
 	for from, to := range map[string]string{"account": "account", "target": "target", "kind": "kind", "since": "from", "until": "to"} {
 		if v := a.Query.Get(from); v != "" {
 			q.Set(to, v)
 		}
 	}
-	return q.Encode()
+	return query(q)
 }
 
 // Exports reports whether the filters are all such as an export has.

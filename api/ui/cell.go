@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"html/template"
 	"net/url"
 	"time"
 
@@ -50,24 +51,24 @@ const maxHistory = 50
 
 // history reads the newest records about the cell, up to the moment asked about.
 func (c *cellPage) history(p *page) error {
-	query := map[string]string{"account": c.Account, "target": c.Target, "page_size": "50"}
+	ask := map[string]string{"account": c.Account, "target": c.Target, "page_size": "50"}
 	if c.At != "" {
-		query["until"] = c.Now.Add(time.Millisecond).UTC().Format(time.RFC3339Nano)
+		ask["until"] = c.Now.Add(time.Millisecond).UTC().Format(time.RFC3339Nano)
 	}
 	var answer api.Page[api.EventRow]
-	err := p.get("/v1/events", query, &answer)
+	err := p.get("/v1/events", ask, &answer)
 	c.History = answer.Items
 	c.More = answer.NextPageToken != nil || len(c.History) >= maxHistory
 	return err
 }
 
 // AuditQuery is the address of all records about the cell.
-func (c *cellPage) AuditQuery() string {
+func (c *cellPage) AuditQuery() template.URL {
 	q := url.Values{"account": {c.Account}}
 	if c.Target != "" {
 		q.Set("target", c.Target)
 	}
-	return q.Encode()
+	return query(q)
 }
 
 // Verbs are what may be done to the cell as it is, the likeliest first.

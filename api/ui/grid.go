@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"html/template"
 	"net/url"
 	"slices"
 	"strings"
@@ -100,12 +101,12 @@ func (c cell) Origin() string {
 }
 
 // Query names the cell in an address.
-func (c cell) Query() string {
+func (c cell) Query() template.URL {
 	q := url.Values{"account": {c.Account}, "target": {c.Target}}
 	if c.At != "" {
 		q.Set("at", c.At)
 	}
-	return q.Encode()
+	return query(q)
 }
 
 // grid makes the first page.
@@ -227,9 +228,13 @@ func compareBools(a, b bool) int {
 	return -1
 }
 
+// query is a query for a link. It is encoded already: a template must not do it again.
+func query(q url.Values) template.URL { return template.URL(q.Encode()) }
+
 // rows makes the rows of some accounts anew, and the heads of all tables: what a script
 // puts in the place of those that are shown.
 func (d *Dashboard) rows(p *page) (any, error) {
+	p.Root = "./" // of the page that they are put into
 	g := new(grid)
 	if err := p.get("/v1/summary", nil, &g.Summary); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"html/template"
 	"net/url"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ type timeline struct {
 // lane is one line of the picture.
 type lane struct {
 	Name  string
-	Href  string // the query of its cell; empty: none
+	Href  template.URL // the query of its cell; empty: none
 	Y     int
 	Bars  []bar
 	Ticks []tick
@@ -260,7 +261,7 @@ func (t *timeline) lanes(list []api.EpisodeRow, limits []api.EventRow) map[strin
 		if lanes[name] == nil {
 			l := &lane{Name: name}
 			if t.By == "account" {
-				l.Href = url.Values{"account": {account}}.Encode()
+				l.Href = query(url.Values{"account": {account}})
 			}
 			lanes[name] = l
 		}
@@ -329,15 +330,15 @@ func (t *timeline) axis() {
 func (t *timeline) Middle() int { return lanesTop - 10 }
 
 // Move is the query of another range: shifted by a share of this one, and scaled.
-func (t *timeline) Move(shift, scale float64) string {
+func (t *timeline) Move(shift, scale float64) template.URL {
 	length := t.To.Sub(t.From)
 	middle := t.From.Add(length/2 + time.Duration(float64(length)*shift))
 	half := max(time.Duration(float64(length)*scale/2), minRange/2)
-	return t.query(middle.Add(-half), middle.Add(half))
+	return t.link(middle.Add(-half), middle.Add(half))
 }
 
 // Last is the query of the range that ends now.
-func (t *timeline) Last(length string) string {
+func (t *timeline) Last(length string) template.URL {
 	q := url.Values{"by": {t.By}}
 	for k := range t.Filter {
 		q.Set(k, t.Filter.Get(k))
@@ -346,15 +347,15 @@ func (t *timeline) Last(length string) string {
 	if err == nil { // unreachable otherwise: the template gives constants
 		q.Set("from", time.Now().UTC().Add(-d).Format(time.RFC3339))
 	}
-	return q.Encode()
+	return query(q)
 }
 
-func (t *timeline) query(from, to time.Time) string {
+func (t *timeline) link(from, to time.Time) template.URL {
 	q := url.Values{"by": {t.By}, "from": {from.UTC().Format(time.RFC3339)}, "to": {to.UTC().Format(time.RFC3339)}}
 	for k := range t.Filter {
 		q.Set(k, t.Filter.Get(k))
 	}
-	return q.Encode()
+	return query(q)
 }
 
 // Range is how long the range is, in milliseconds, for scripts.

@@ -255,6 +255,9 @@ func (p *page) Can() bool {
 	return false
 }
 
+// Verbs are what may be done to many cells at once.
+func (p *page) Verbs() []string { return []string{"suspend", "lift", "clear", "recheck"} }
+
 // Here is the page's own address below the root.
 func (p *page) Here() string {
 	at := strings.TrimPrefix(p.request.URL.Path, "/")

@@ -187,7 +187,18 @@ func (b *tab) wait(script string, args ...any) {
 // click clicks what a CSS selector finds first.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	for {
+		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+		if err == nil {
+			return
+		}
+		// What was found may be replaced before it is clicked.
+		if !strings.Contains(err.Error(), "Could not find node") || ctx.Err() != nil {
+			b.t.Fatalf("clicking %s: %v", selector, err)
+		}
+	}
 }
 
 // write types into a field, in the place of what is there.

@@ -2,6 +2,7 @@
 
 import { part, setTime, countDown, say } from './base.js';
 import { follow, behind } from './live.js';
+import { offer } from './act.js';
 
 const grid = document.getElementById('grid');
 const filter = document.getElementById('filter');
@@ -90,6 +91,16 @@ const asked = new URL(location.href).searchParams;
 filter.value = asked.get('q') || '';
 if (asked.get('sort') === 'back') { sort.value = 'back'; order(); }
 if (filter.value) apply();
+
+// Bulk: what the filter names is where the dialog begins.
+offer(document.getElementById('main'), () => {
+  const named = { free: true };
+  for (const word of filter.value.split(/\s+/)) {
+    const [, field, value] = /^(provider|group):([^*?]+)$/.exec(word) || [];
+    if (field) named[field === 'group' ? 'target' : field] = value;
+  }
+  return named;
+});
 
 // Changes
 
