@@ -10,7 +10,8 @@ import (
 
 // cellPage explains one cell, or all cells of an account.
 type cellPage struct {
-	Account string
+	ID      string // of the account, as links name it
+	Account string // as it was given
 	Target  string // empty: all of the account
 	At      string // the moment asked about; empty: now
 	Why     api.WhyAnswer
@@ -26,12 +27,13 @@ type cellPage struct {
 // cell makes the page of a cell.
 func (d *Dashboard) cell(p *page) (any, error) {
 	q := p.request.URL.Query()
-	c := &cellPage{Account: q.Get("account"), Target: q.Get("target"), At: q.Get("at")}
-	if err := p.get("/v1/why", map[string]string{"account": c.Account, "target": c.Target, "at": c.At}, &c.Why); err != nil {
+	c := &cellPage{ID: q.Get("account"), Target: q.Get("target"), At: q.Get("at")}
+	if err := p.get("/v1/why", map[string]string{"account": c.ID, "target": c.Target, "at": c.At}, &c.Why); err != nil {
 		return nil, err
 	}
+	c.Account = c.Why.Account
 	g := new(grid)
-	list, err := p.cells(map[string]string{"account": c.Account, "at": c.At}, g)
+	list, err := p.cells(map[string]string{"account": c.ID, "at": c.At}, g)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ const maxHistory = 50
 
 // history reads the newest records about the cell, up to the moment asked about.
 func (c *cellPage) history(p *page) error {
-	ask := map[string]string{"account": c.Account, "target": c.Target, "page_size": "50"}
+	ask := map[string]string{"account": c.ID, "target": c.Target, "page_size": "50"}
 	if c.At != "" {
 		ask["until"] = c.Now.Add(time.Millisecond).UTC().Format(time.RFC3339Nano)
 	}
@@ -64,7 +66,7 @@ func (c *cellPage) history(p *page) error {
 
 // AuditQuery is the address of all records about the cell.
 func (c *cellPage) AuditQuery() template.URL {
-	q := url.Values{"account": {c.Account}}
+	q := url.Values{"account": {c.ID}}
 	if c.Target != "" {
 		q.Set("target", c.Target)
 	}

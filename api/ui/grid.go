@@ -43,6 +43,7 @@ func (c column) Name() string { return cmp.Or(c.Label, c.Group) }
 // row is one account.
 type row struct {
 	Account  string
+	ID       string // as links name it
 	Provider string
 	Cells    []cell // in the order of the columns
 	Other    []cell // what else is blocked or was: models, and everything
@@ -56,6 +57,7 @@ type cell struct {
 	// blocked, which is what the row then shows.
 	Everything bool
 	At         string // the moment that the cell is shown as of; empty: now
+	ID         string // the account, as links name it
 }
 
 // blocked reports whether a block is in force.
@@ -102,7 +104,7 @@ func (c cell) Origin() string {
 
 // Query names the cell in an address.
 func (c cell) Query() template.URL {
-	q := url.Values{"account": {c.Account}, "target": {c.Target}}
+	q := url.Values{"account": {c.ID}, "target": {c.Target}}
 	if c.At != "" {
 		q.Set("at", c.At)
 	}
@@ -140,7 +142,7 @@ func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 		}
 		g.Now, g.Seq = answer.Now.Time, answer.AsOfSeq
 		for _, c := range answer.Items {
-			list = append(list, cell{CellRow: c, Now: g.Now})
+			list = append(list, cell{CellRow: c, Now: g.Now, ID: p.ID(c.Account)})
 		}
 		if answer.NextPageToken == nil {
 			g.Cells += len(list)
@@ -193,7 +195,7 @@ func (t *pool) exhausted() bool { return slices.ContainsFunc(t.Columns, column.E
 func (t *pool) add(c cell) {
 	n := len(t.Rows)
 	if n == 0 || t.Rows[n-1].Account != c.Account {
-		t.Rows = append(t.Rows, row{Account: c.Account, Provider: c.Provider, Cells: make([]cell, len(t.Columns))})
+		t.Rows = append(t.Rows, row{Account: c.Account, ID: c.ID, Provider: c.Provider, Cells: make([]cell, len(t.Columns))})
 		n++
 	}
 	r := &t.Rows[n-1]

@@ -214,7 +214,7 @@ func round(x float64) float64 { return float64(int(x*10+0.5)) / 10 }
 
 // draw works the picture out.
 func (t *timeline) draw(p *page, list []api.EpisodeRow, limits []api.EventRow) {
-	lanes := t.lanes(list, limits)
+	lanes := t.lanes(p, list, limits)
 	for i := range list {
 		l := lanes[t.laneOf(list[i].Account, list[i].Provider, list[i].Target)]
 		end := list[i].EndedAt.Time
@@ -253,24 +253,24 @@ func (t *timeline) laneOf(account, provider, target string) string {
 }
 
 // lanes makes the lanes that something happened in, by name.
-func (t *timeline) lanes(list []api.EpisodeRow, limits []api.EventRow) map[string]*lane {
+func (t *timeline) lanes(p *page, list []api.EpisodeRow, limits []api.EventRow) map[string]*lane {
 	// lanes :: name → lane
 	lanes := map[string]*lane{}
-	add := func(account, provider, target string) {
+	add := func(account, id, provider, target string) {
 		name := t.laneOf(account, provider, target)
 		if lanes[name] == nil {
 			l := &lane{Name: name}
 			if t.By == "account" {
-				l.Href = query(url.Values{"account": {account}})
+				l.Href = query(url.Values{"account": {id}})
 			}
 			lanes[name] = l
 		}
 	}
 	for i := range list {
-		add(list[i].Account, list[i].Provider, list[i].Target)
+		add(list[i].Account, p.ID(list[i].Account), list[i].Provider, list[i].Target)
 	}
 	for i := range min(len(limits), maxTicks) {
-		add(limits[i].Account, limits[i].Data.Provider, limits[i].Data.Target)
+		add(limits[i].Account, p.ID(limits[i].Account), limits[i].Data.Provider, limits[i].Data.Target)
 	}
 	var names []string
 	for name := range lanes {

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/projection/identity"
 )
 
 //go:embed templates assets text
@@ -29,6 +30,9 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 type Options struct {
 	// API is the whole surface of the daemon, which the dashboard calls.
 	API http.Handler
+	// Identities returns the book of account ids: links hold ids as they are stored, since an
+	// address must not be in a URL. Nil, or a nil book: they are stored as given.
+	Identities func() *identity.Book
 	// Logger receives what goes wrong. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Version is shown.
@@ -38,6 +42,7 @@ type Options struct {
 // Dashboard serves the pages.
 type Dashboard struct {
 	client  client
+	ids     func() *identity.Book
 	logger  *slog.Logger
 	version string
 	views   map[string]*template.Template // by the name of their file
@@ -48,9 +53,12 @@ type Dashboard struct {
 
 // New returns the dashboard. An error is a fault of the binary.
 func New(o Options) (*Dashboard, error) {
-	d := &Dashboard{client: client{o.API}, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}}
+	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
+	}
+	if d.ids == nil {
+		d.ids = func() *identity.Book { return nil }
 	}
 	var err error
 	if d.texts, err = catalogues(); err != nil {
@@ -148,6 +156,10 @@ func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 		p := d.page(r)
 		if err := d.client.get(r, "/v1/session", nil, &p.Session); err != nil {
 			d.refuse(w, p, err)
+			return
+		}
+		if stored, given := p.stored(); given {
+			redirect(w, p.Root+stored)
 			return
 		}
 		data, err := m(p)
@@ -257,6 +269,24 @@ func (p *page) Can() bool {
 
 // Verbs are what may be done to many cells at once.
 func (p *page) Verbs() []string { return []string{"suspend", "lift", "clear", "recheck"} }
+
+// ID is an account as links name it.
+func (p *page) ID(account string) string { return p.dash.ids().Stored(account) }
+
+// stored returns the page's address with the account named as it is stored, and whether
+// it names another: somebody has typed an address into a form.
+func (p *page) stored() (address string, given bool) {
+	q := p.request.URL.Query()
+	account := q.Get("account")
+	if len(q["account"]) != 1 || p.ID(account) == account || p.Fragment() {
+		return "", false
+	}
+	q.Set("account", p.ID(account))
+	return strings.TrimPrefix(p.request.URL.Path, "/") + "?" + q.Encode(), true
+}
+
+// Given is an account as it was given, for fields and texts.
+func (p *page) Given(account string) string { return p.dash.ids().Given(account) }
 
 // Here is the page's own address below the root.
 func (p *page) Here() string {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,21 +79,22 @@ type daemon struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 
-	listener net.Listener
-	tokens   *api.Tokens
-	sessions *api.Sessions
-	created  bool // the first token was made
-	server   *api.Server
-	http     *http.Server
-	failed   chan error // why serving ended
-	log      *boltlog.Log
-	folded   *fold
-	took     time.Duration // to check and fold the log
-	ids      *identity.Book
-	stories  chan []events.Record
-	telling  sync.WaitGroup
-	engine   *projection.Engine
-	url      string
+	listener   net.Listener
+	tokens     *api.Tokens
+	sessions   *api.Sessions
+	created    bool // the first token was made
+	server     *api.Server
+	http       *http.Server
+	failed     chan error // why serving ended
+	log        *boltlog.Log
+	folded     *fold
+	took       time.Duration // to check and fold the log
+	ids        *identity.Book
+	identities atomic.Pointer[identity.Book] // the same, for the pages, which are there before it
+	stories    chan []events.Record
+	telling    sync.WaitGroup
+	engine     *projection.Engine
+	url        string
 }
 
 func newDaemon(env *environment, s *settings) *daemon {
@@ -176,7 +178,7 @@ func (d *daemon) serve(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	pages, err := ui.New(ui.Options{API: d.server.Handler(), Logger: d.logger, Version: buildInfo().Version})
+	pages, err := ui.New(ui.Options{API: d.server.Handler(), Identities: d.identities.Load, Logger: d.logger, Version: buildInfo().Version})
 	if err != nil {
 		return err
 	}
@@ -227,6 +229,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	if d.ids, err = identity.Open(filepath.Join(d.settings.DataDir, identity.FileName)); err != nil {
 		return err
 	}
+	d.identities.Store(d.ids)
 	accounts, err := d.accounts()
 	if err != nil {
 		return err

@@ -157,8 +157,10 @@ const most = 200; // accounts in one question
 // tell notes what a record is about.
 function tell(record) {
   const cells = record.data?.cells || [];
-  if (record.account) waiting.add(record.account);
-  for (const c of cells) waiting.add(c.account);
+  for (const a of [record.account, ...cells.map((c) => c.account)]) {
+    if (!a) continue;
+    if (rows.has(a)) waiting.add(a); else whole = true; // its id for links is not known yet
+  }
   if (!record.account && cells.length === 0) whole = true;
   behind(waiting.size);
   if (!timer) timer = setTimeout(settle, 60);
@@ -173,7 +175,7 @@ async function settle() {
     while (whole || waiting.size > 0) {
       if (whole || waiting.size > 2000) { whole = false; waiting = new Set(); await renew(); continue; }
       const some = Array.from(waiting).slice(0, most);
-      const fresh = await part('ui/rows?' + some.map((a) => 'account=' + encodeURIComponent(a)).join('&'));
+      const fresh = await part('ui/rows?' + some.map((a) => 'account=' + encodeURIComponent(rows.get(a).dataset.id)).join('&'));
       setTime(fresh.firstElementChild.dataset.now);
       for (const a of some) waiting.delete(a);
       if (!take(fresh, some)) whole = true;
