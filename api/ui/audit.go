@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"html/template"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/abeyance/abeyance/api"
@@ -53,9 +55,7 @@ func (d *Dashboard) audit(p *page) (any, error) {
 // with returns the filters with one more value.
 func (a *auditPage) with(key, value string) url.Values {
 	next := url.Values{key: {value}}
-	for k, v := range a.Query {
-		next[k] = v
-	}
+	maps.Copy(next, a.Query)
 	return next
 }
 
@@ -106,10 +106,5 @@ func (a *auditPage) Exports() bool {
 
 // Admin reports whether the session may export.
 func (p *page) Admin() bool {
-	for _, s := range p.Session.Scopes {
-		if s == api.ScopeAdmin {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.Session.Scopes, api.ScopeAdmin)
 }

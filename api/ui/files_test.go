@@ -2,6 +2,7 @@ package ui
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -69,12 +70,8 @@ func TestTextsAreUsed(t *testing.T) {
 	used := map[string]bool{}
 	call := regexp.MustCompile(`(?:\.T|say|T)\(?\s*["']([a-z.]+)["']`)
 	sources := text(t, "templates/*.html")
-	for name, s := range text(t, "templates/parts/*.html") {
-		sources[name] = s
-	}
-	for name, s := range text(t, "assets/*.js") {
-		sources[name] = s
-	}
+	maps.Copy(sources, text(t, "templates/parts/*.html"))
+	maps.Copy(sources, text(t, "assets/*.js"))
 	for name, s := range sources {
 		for _, m := range call.FindAllStringSubmatch(s, -1) {
 			if strings.HasSuffix(m[1], ".") {
@@ -124,9 +121,7 @@ func TestScriptsMakeNoMarkup(t *testing.T) {
 // What the content security policy forbids, and what would break under a path prefix.
 func TestTemplatesKeepThePolicy(t *testing.T) {
 	all := text(t, "templates/*.html")
-	for name, s := range text(t, "templates/parts/*.html") {
-		all[name] = s
-	}
+	maps.Copy(all, text(t, "templates/parts/*.html"))
 	bad := regexp.MustCompile(`(?i) style=| on[a-z]+=|<script>|<style|javascript:|(?:href|src|action)="/|template\.HTML|https?://`)
 	for name, s := range all {
 		if found := bad.FindString(s); found != "" {

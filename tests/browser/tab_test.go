@@ -53,7 +53,6 @@ type tab struct {
 	mu       sync.Mutex
 	console  []string
 	outside  []string
-	requests int
 	pardoned []string // parts of console messages that are meant to be
 }
 
