@@ -330,6 +330,17 @@ func TestTimelineOpensTheRecord(t *testing.T) {
 	b.wait("document.getElementById('words').innerText.includes('team-1')")
 	b.press(kb.Enter)
 	b.wait("document.getElementById('json')?.innerText.includes('limit_observed')")
+	eval[any](b, "history.back()")
+	b.wait("document.querySelector('svg.timeline rect.b-cooling')")
+	at := eval[[]float64](b, "(() => { const r = document.querySelector('svg.timeline g.lane rect.b-cooling').getBoundingClientRect(); return [r.right - 0.5, r.top + 1]; })()")
+	b.do(chromedp.MouseClickXY(at[0], at[1]))
+	b.wait("document.getElementById('json')?.innerText.includes('limit_observed')")
+	// The keys move and zoom, and the range is in the address.
+	eval[any](b, "history.back()")
+	b.wait("document.querySelector('svg.timeline rect.b-cooling')")
+	before := eval[string](b, "location.search")
+	b.press("-")
+	b.wait("location.search !== %s && document.getElementById('timeline')", before)
 }
 
 func TestChinese(t *testing.T) {
