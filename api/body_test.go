@@ -25,6 +25,7 @@ func takingBodies() map[string]string {
 		"PUT /v1/policy":          `{"dry_run":true}`,
 		"POST /v1/tokens":         `{"name":"t","scopes":["read"]}`,
 		"POST /v1/replay":         `{"from":"seq:1"}`,
+		"POST /v1/session":        `{"person":"ops"}`,
 
 		"POST /v1/accounts/{id}/forget": `{"on_behalf_of":"ops"}`,
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -25,13 +26,14 @@ type exchange struct {
 	http.ResponseWriter
 	began   time.Time
 	request *http.Request
-	status  int    // of the answer; 0: not begun
-	bytes   int64  // of the answer
-	route   string // "METHOD pattern"; empty: none matched
-	token   *token // who asks; nil: nobody
-	account string // the stored id that the request is about
-	given   string // the same id as the request gave it
-	body    []byte // of the request, once it is read
+	status  int      // of the answer; 0: not begun
+	bytes   int64    // of the answer
+	route   string   // "METHOD pattern"; empty: none matched
+	token   *token   // who asks; nil: nobody
+	session *session // the login that stands for the token; nil: none does
+	account string   // the stored id that the request is about
+	given   string   // the same id as the request gave it
+	body    []byte   // of the request, once it is read
 
 	streamed bool // the answer went on for as long as the client wanted
 }
@@ -76,7 +78,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.request = r
 	protect(w.Header())
 	defer s.finish(x)
+	page := s.page(r)
 	switch err := s.origins.Check(r); {
+	case err == nil && page != nil:
+		x.route = r.Method + " page"
+		page.ServeHTTP(x, r)
 	case s.backend.Load() == nil && r.URL.Path != "/healthz":
 		x.problem(starting())
 	case err != nil:
@@ -191,6 +197,9 @@ func (x *exchange) origin(role, onBehalfOf string) events.Origin {
 	switch via := events.Via(strings.ToLower(x.request.Header.Get("X-Abeyance-Via"))); via {
 	case events.ViaCLI, events.ViaUI:
 		o.Via = via
+	}
+	if x.session != nil { // whatever it says: it is a browser
+		o.Via, o.OnBehalfOf = events.ViaUI, cmp.Or(onBehalfOf, x.session.Person)
 	}
 	if key := x.request.Header.Get("Idempotency-Key"); key != "" {
 		o.IdempotencyKey = key

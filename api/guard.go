@@ -23,7 +23,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		given := presented(r)
-		if x.token = s.tokens.find(given); x.token == nil {
+		if x.identify(s, given); x.token == nil {
 			x.Header().Set("WWW-Authenticate", challenge(given))
 			x.problem(newProblem(CodeUnauthorized, "send a known token as Authorization: Bearer TOKEN"))
 			return
@@ -35,6 +35,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(x, r)
 	})
+}
+
+// identify finds out who asks: by the token given or, without one, by a session.
+func (x *exchange) identify(s *Server, given string) {
+	if given == "" {
+		x.session, x.token = s.sessions.find(x.request)
+		return
+	}
+	x.token = s.tokens.find(given)
 }
 
 // bearer returns the bearer token that a request presents, empty if it presents none.

@@ -53,13 +53,14 @@ func (c *clock) advance(d time.Duration) {
 
 // bench is a server over an engine on a log in memory.
 type bench struct {
-	t      testing.TB
-	server *api.Server
-	engine *projection.Engine
-	log    *eventstest.Log
-	book   *identity.Book
-	tokens *api.Tokens
-	clock  *clock
+	t        testing.TB
+	server   *api.Server
+	engine   *projection.Engine
+	log      *eventstest.Log
+	book     *identity.Book
+	tokens   *api.Tokens
+	sessions *api.Sessions
+	clock    *clock
 	// token :: name → the token itself; one per scope, named after it
 	token    map[string]string
 	logs     *bytes.Buffer
@@ -99,8 +100,11 @@ func newBench(t testing.TB, tunes ...tune) *bench {
 			t.Fatal(err)
 		}
 	}
+	if b.sessions, err = api.OpenSessions(dir, b.tokens); err != nil {
+		t.Fatal(err)
+	}
 	logger := slog.New(slog.NewJSONHandler(b.logs, nil))
-	b.server, err = api.New(api.Options{Logger: logger, AccessLog: !o.quiet, Registry: b.registry, Tokens: b.tokens, Version: "test"})
+	b.server, err = api.New(api.Options{Logger: logger, AccessLog: !o.quiet, Registry: b.registry, Tokens: b.tokens, Sessions: b.sessions, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ func (s *Server) route(version string) {
 	s.routeEpisodes()
 	s.routeStream(guarded)
 	s.routeTokens()
+	s.routeSession()
 	s.routeBackup(guarded)
 	s.routeExport(guarded)
 	s.routeImport(guarded)

@@ -65,6 +65,10 @@ func routeScopes() map[string]Scope {
 		"GET /v1/episodes":      ScopeRead,
 		"POST /v1/replay":       ScopeRead,
 
+		"GET /v1/session":    ScopeRead,
+		"POST /v1/session":   ScopeRead,
+		"DELETE /v1/session": ScopeRead,
+
 		"POST /v1/suspend": ScopeOperate,
 		"POST /v1/lift":    ScopeOperate,
 		"POST /v1/clear":   ScopeOperate,

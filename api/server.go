@@ -31,6 +31,8 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Tokens are who may call what.
 	Tokens *Tokens
+	// Sessions are the logins of browsers. Nil: there are none.
+	Sessions *Sessions
 	// Version is shown in /openapi.json.
 	Version string
 }
@@ -55,16 +57,18 @@ type Backend struct {
 // Server answers HTTP requests. Until [Server.Ready] every route but /healthz
 // answers 503 with the code starting.
 type Server struct {
-	tokens  *Tokens
-	logger  *slog.Logger
-	access  bool
-	scopes  map[string]Scope
-	origins *http.CrossOriginProtection
-	backend atomic.Pointer[Backend] // nil: starting
-	router  *chi.Mux
-	api     huma.API
-	openapi []byte // the document, as served
-	metrics *metrics
+	tokens   *Tokens
+	sessions *Sessions                    // nil: none
+	pages    atomic.Pointer[http.Handler] // the dashboard; nil: none
+	logger   *slog.Logger
+	access   bool
+	scopes   map[string]Scope
+	origins  *http.CrossOriginProtection
+	backend  atomic.Pointer[Backend] // nil: starting
+	router   *chi.Mux
+	api      huma.API
+	openapi  []byte // the document, as served
+	metrics  *metrics
 	// replaying holds a token while a replay runs
 	replaying chan struct{}
 	feeds     feeds
@@ -81,7 +85,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("a server needs tokens")
 	}
 	s := &Server{
-		tokens: o.Tokens, logger: o.Logger, access: o.AccessLog,
+		tokens: o.Tokens, sessions: o.Sessions, logger: o.Logger, access: o.AccessLog,
 		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
 		replaying: make(chan struct{}, 1),
 	}

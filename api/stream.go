@@ -30,8 +30,9 @@ const (
 
 // Why streams end, beside the end of their feed.
 var (
-	errRevoked  = errors.New("the token was deleted")
-	errDraining = errors.New("the server is stopping")
+	errRevoked   = errors.New("the token was deleted")
+	errLoggedOut = errors.New("the session has ended")
+	errDraining  = errors.New("the server is stopping")
 )
 
 // lastEventID is the header in which a client says what it has seen.
@@ -92,6 +93,9 @@ func (s *Server) stream(_ http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(x.token.valid, func() { cancel(errRevoked) })()
+	if x.session != nil {
+		defer context.AfterFunc(x.session.valid, func() { cancel(errLoggedOut) })()
+	}
 	defer context.AfterFunc(s.draining, func() { cancel(errDraining) })()
 	s.farewell(ctx, sub, sub.run(ctx))
 }
@@ -337,7 +341,7 @@ func (s *Server) farewell(ctx context.Context, sub *subscriber, err error) {
 		s.logger.InfoContext(ctx, "a stream was dropped: its reader took nothing", "token", sub.answer.token.Name,
 			"peer", sub.answer.request.RemoteAddr, "for", streamPatience.String(), "seq", uint64(sub.at))
 		return
-	case errors.Is(err, errRevoked), errors.Is(err, errDraining), errors.Is(err, errEngineStopped):
+	case errors.Is(err, errRevoked), errors.Is(err, errLoggedOut), errors.Is(err, errDraining), errors.Is(err, errEngineStopped):
 	case sub.answer.request.Context().Err() != nil:
 		return // the reader left
 	default:

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/api/ui"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/projection"
@@ -77,20 +79,22 @@ type daemon struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 
-	listener net.Listener
-	tokens   *api.Tokens
-	created  bool // the first token was made
-	server   *api.Server
-	http     *http.Server
-	failed   chan error // why serving ended
-	log      *boltlog.Log
-	folded   *fold
-	took     time.Duration // to check and fold the log
-	ids      *identity.Book
-	stories  chan []events.Record
-	telling  sync.WaitGroup
-	engine   *projection.Engine
-	url      string
+	listener   net.Listener
+	tokens     *api.Tokens
+	sessions   *api.Sessions
+	created    bool // the first token was made
+	server     *api.Server
+	http       *http.Server
+	failed     chan error // why serving ended
+	log        *boltlog.Log
+	folded     *fold
+	took       time.Duration // to check and fold the log
+	ids        *identity.Book
+	identities atomic.Pointer[identity.Book] // the same, for the pages, which are there before it
+	stories    chan []events.Record
+	telling    sync.WaitGroup
+	engine     *projection.Engine
+	url        string
 }
 
 func newDaemon(env *environment, s *settings) *daemon {
@@ -159,17 +163,26 @@ func (d *daemon) listen() (err error) {
 }
 
 func (d *daemon) openTokens(context.Context) (err error) {
-	d.tokens, d.created, err = api.OpenTokens(d.settings.DataDir)
+	if d.tokens, d.created, err = api.OpenTokens(d.settings.DataDir); err != nil {
+		return err
+	}
+	d.sessions, err = api.OpenSessions(d.settings.DataDir, d.tokens)
 	return err
 }
 
 func (d *daemon) serve(context.Context) (err error) {
 	d.server, err = api.New(api.Options{
-		Logger: d.logger, AccessLog: d.settings.LogAccess, Registry: d.registry, Tokens: d.tokens, Version: buildInfo().Version,
+		Logger: d.logger, AccessLog: d.settings.LogAccess, Registry: d.registry, Tokens: d.tokens, Sessions: d.sessions,
+		Version: buildInfo().Version,
 	})
 	if err != nil {
 		return err
 	}
+	pages, err := ui.New(ui.Options{API: d.server.Handler(), Identities: d.identities.Load, Logger: d.logger, Version: buildInfo().Version})
+	if err != nil {
+		return err
+	}
+	d.server.Dashboard(pages)
 	d.http = api.NewHTTPServer(d.server.Handler(), d.logger)
 	go func() { d.failed <- d.http.Serve(d.listener) }()
 	return nil
@@ -216,6 +229,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	if d.ids, err = identity.Open(filepath.Join(d.settings.DataDir, identity.FileName)); err != nil {
 		return err
 	}
+	d.identities.Store(d.ids)
 	accounts, err := d.accounts()
 	if err != nil {
 		return err

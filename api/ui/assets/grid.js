@@ -1,0 +1,194 @@
+// The pool: a filter, an order, and the rows of accounts that change.
+
+import { part, setTime, countDown, say } from './base.js';
+import { follow, behind } from './live.js';
+import { offer } from './act.js';
+
+const grid = document.getElementById('grid');
+const filter = document.getElementById('filter');
+const sort = document.getElementById('sort');
+
+setTime(grid.dataset.now);
+countDown();
+
+// rows :: account → its row. An account has one provider, so one row.
+const rows = new Map();
+const index = () => {
+  rows.clear();
+  for (const r of grid.querySelectorAll('tbody tr')) rows.set(r.dataset.account, r);
+};
+index();
+
+// Filter
+
+// wildcard makes a pattern of a word: * and ? are wild; a word without them may stand
+// anywhere.
+function wildcard(word) {
+  const text = word.toLowerCase().replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.');
+  return new RegExp(/[*?]/.test(word) ? '^' + text + '$' : text);
+}
+
+// question reads the filter: every word must hold of a row.
+function question(text) {
+  return text.split(/\s+/).filter(Boolean).map((word) => {
+    const [, field, value] = /^(provider|group|state):(.*)$/.exec(word) || [null, '', word];
+    return { field, pattern: wildcard(value) };
+  });
+}
+
+// holds reports whether all words hold of a row: those about group and state of one cell.
+function holds(row, words) {
+  const cellWords = words.filter((w) => w.field === 'group' || w.field === 'state');
+  for (const w of words) {
+    if (w.field === 'provider' && !w.pattern.test(row.dataset.provider.toLowerCase())) return false;
+    if (w.field === '' && !w.pattern.test(row.dataset.account.toLowerCase())) return false;
+  }
+  if (cellWords.length === 0) return true;
+  return Array.from(row.querySelectorAll('[data-status]')).some((c) => cellWords.every((w) =>
+    w.pattern.test((w.field === 'group' ? c.dataset.target : c.dataset.status).toLowerCase())));
+}
+
+function apply() {
+  const words = question(filter.value);
+  let shown = 0;
+  for (const row of rows.values()) {
+    row.hidden = !holds(row, words);
+    if (!row.hidden) shown++;
+  }
+  for (const pool of grid.querySelectorAll('section.pool')) pool.hidden = !pool.querySelector('tbody tr:not([hidden])');
+  document.getElementById('shown').textContent = words.length ? say('js.shown', shown, rows.size) : '';
+  const at = new URL(location.href);
+  if (filter.value) at.searchParams.set('q', filter.value); else at.searchParams.delete('q');
+  if (sort.value !== 'account') at.searchParams.set('sort', sort.value); else at.searchParams.delete('sort');
+  history.replaceState(null, '', at);
+}
+
+// Order
+
+// back is when the first blocked cell of a row comes back by itself.
+function back(row) {
+  let first = Infinity;
+  for (const c of row.querySelectorAll('[data-back]')) first = Math.min(first, Date.parse(c.dataset.back));
+  return first;
+}
+
+function order() {
+  for (const body of grid.querySelectorAll('tbody')) {
+    const list = Array.from(body.rows);
+    if (sort.value === 'back') list.sort((a, b) => back(a) - back(b) || compare(a, b));
+    else list.sort(compare);
+    body.append(...list);
+  }
+}
+
+function compare(a, b) { return a.dataset.account < b.dataset.account ? -1 : a.dataset.account > b.dataset.account ? 1 : 0; }
+
+let typing;
+filter.addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(apply, 120); });
+filter.form.addEventListener('submit', (e) => { e.preventDefault(); apply(); });
+sort.addEventListener('change', () => { order(); apply(); });
+const asked = new URL(location.href).searchParams;
+filter.value = asked.get('q') || '';
+if (asked.get('sort') === 'back') { sort.value = 'back'; order(); }
+if (filter.value) apply();
+
+// Bulk: what the filter names is where the dialog begins.
+offer(document.getElementById('main'), () => {
+  const named = { free: true };
+  for (const word of filter.value.split(/\s+/)) {
+    const [, field, value] = /^(provider|group):([^*?]+)$/.exec(word) || [];
+    if (field) named[field === 'group' ? 'target' : field] = value;
+  }
+  return named;
+});
+
+// Changes
+
+// replace puts new content into an element only where it differs: the rest of the page,
+// the focus and what is selected stay.
+function replace(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const focused = old.contains(document.activeElement);
+  old.replaceWith(fresh);
+  if (focused) (fresh.querySelector('a') || fresh).focus();
+}
+
+// merge takes the cells of a row that have changed.
+function merge(old, fresh) {
+  if (old.cells.length !== fresh.cells.length) { old.replaceWith(fresh); rows.set(fresh.dataset.account, fresh); return; }
+  for (let i = 0; i < old.cells.length; i++) replace(old.cells[i], fresh.cells[i].cloneNode(true));
+}
+
+// take puts what the server rendered anew in its place. It reports whether all of it fits.
+function take(fresh, accounts) {
+  const missing = new Set(accounts);
+  replace(document.getElementById('alerts'), fresh.querySelector('#alerts'));
+  for (const table of fresh.querySelectorAll('table.grid')) {
+    const mine = Array.from(grid.querySelectorAll('table.grid')).find((t) => t.dataset.provider === table.dataset.provider);
+    const groups = (t) => Array.from(t.tHead.rows[0].cells, (c) => c.dataset.group || '').join('\n');
+    if (!mine || groups(mine) !== groups(table)) return false; // other columns, or in another order
+    for (let i = 0; i < table.tHead.rows[0].cells.length; i++) replace(mine.tHead.rows[0].cells[i], table.tHead.rows[0].cells[i].cloneNode(true));
+    for (const row of Array.from(table.tBodies[0].rows)) {
+      const account = row.dataset.account, old = rows.get(account);
+      missing.delete(account);
+      if (old && old.dataset.provider === row.dataset.provider) { merge(old, row); continue; }
+      if (old) old.remove();
+      mine.tBodies[0].append(row);
+      rows.set(account, row);
+    }
+  }
+  for (const account of missing) { rows.get(account)?.remove(); rows.delete(account); }
+  return true;
+}
+
+// renew takes the whole page anew, when its tables are others.
+async function renew() {
+  const fresh = await part('');
+  const next = fresh.querySelector('#grid-pools');
+  document.getElementById('grid-pools').replaceWith(next);
+  replace(document.getElementById('alerts'), fresh.querySelector('#alerts'));
+  index();
+  order();
+}
+
+let waiting = new Set(), whole = false, busy = false, timer;
+const most = 200; // accounts in one question
+
+// tell notes what a record is about.
+function tell(record) {
+  const cells = record.data?.cells || [];
+  for (const a of [record.account, ...cells.map((c) => c.account)]) {
+    if (!a) continue;
+    if (rows.has(a)) waiting.add(a); else whole = true; // its id for links is not known yet
+  }
+  if (!record.account && cells.length === 0) whole = true;
+  behind(waiting.size);
+  if (!timer) timer = setTimeout(settle, 60);
+}
+
+// settle asks for what has changed, one question at a time.
+async function settle() {
+  timer = undefined;
+  if (busy) return;
+  busy = true;
+  try {
+    while (whole || waiting.size > 0) {
+      if (whole || waiting.size > 2000) { whole = false; waiting = new Set(); await renew(); continue; }
+      const some = Array.from(waiting).slice(0, most);
+      const fresh = await part('ui/rows?' + some.map((a) => 'account=' + encodeURIComponent(rows.get(a).dataset.id)).join('&'));
+      setTime(fresh.firstElementChild.dataset.now);
+      for (const a of some) waiting.delete(a);
+      if (!take(fresh, some)) whole = true;
+      else if (sort.value === 'back') order();
+      if (filter.value) apply();
+    }
+    behind(0);
+  } catch {
+    timer = setTimeout(settle, 2000); // the daemon is away
+  } finally {
+    busy = false;
+    if (!timer && (whole || waiting.size > 0)) timer = setTimeout(settle, 60);
+  }
+}
+
+follow(grid.dataset.seq, tell);

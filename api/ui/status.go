@@ -1,0 +1,85 @@
+package ui
+
+import (
+	"bytes"
+	"math"
+	"net/http"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/abeyance/abeyance/api"
+)
+
+// statusPage is how the daemon is.
+type statusPage struct {
+	api.SummaryAnswer
+	Figures []figure
+}
+
+// figure is one metric that the page shows.
+type figure struct {
+	Key   string // of the catalogue
+	Value float64
+	Unit  string // s, B, or none
+}
+
+// statusFigures are the metrics that the page shows, in order.
+func statusFigures() []struct{ metric, key, unit string } {
+	return []struct{ metric, key, unit string }{
+		{"abeyance_subscribers", "status.subscribers", ""},
+		{"abeyance_checkpoint_age_seconds", "status.checkpointage", "s"},
+		{"abeyance_log_bytes", "status.bytes", "B"},
+		{"abeyance_fold_seconds", "status.fold", "s"},
+	}
+}
+
+func (d *Dashboard) status(p *page) (any, error) {
+	s := new(statusPage)
+	if err := p.get("/v1/summary", nil, &s.SummaryAnswer); err != nil {
+		return nil, err
+	}
+	families, err := p.metrics()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range statusFigures() {
+		if v, ok := value(families[f.metric]); ok {
+			s.Figures = append(s.Figures, figure{f.key, v, f.unit})
+		}
+	}
+	return s, nil
+}
+
+// metrics reads the daemon's figures.
+func (p *page) metrics() (map[string]*dto.MetricFamily, error) {
+	var text []byte
+	if _, err := p.dash.client.raw(p.request, call{method: http.MethodGet, path: "/metrics"}, &text); err != nil {
+		return nil, err
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(bytes.NewReader(text))
+}
+
+// value is that of a metric without labels.
+func value(f *dto.MetricFamily) (float64, bool) {
+	if f == nil || len(f.GetMetric()) == 0 {
+		return 0, false
+	}
+	m := f.GetMetric()[0]
+	v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
+	return v, !math.IsNaN(v)
+}
+
+// Figure writes a figure with its unit.
+func (p *page) Figure(f figure) string {
+	switch f.Unit {
+	case "s":
+		return p.Span(time.Duration(f.Value * float64(time.Second)))
+	case "B":
+		return p.T("status.mib", f.Value/(1<<20))
+	}
+	return p.T("status.number", int64(f.Value))
+}

@@ -1,0 +1,184 @@
+package browser
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// program builds the abeyance binary once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "abeyance-browser-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "abeyance")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/abeyance/abeyance/cmd/abeyance").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := program(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// site is a daemon with its dashboard. It can be stopped and started again at its
+// address.
+type site struct {
+	t      *testing.T
+	dir    string
+	listen string
+	cmd    *exec.Cmd
+	said   *lockedBuffer
+	url    string
+	token  string
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// open starts a daemon over a new directory, and ends it with the test.
+func open(t *testing.T) *site {
+	t.Helper()
+	return openDir(t, filepath.Join(t.TempDir(), "data"))
+}
+
+// openDir is open over a directory that may be there.
+func openDir(t *testing.T, dir string) *site {
+	t.Helper()
+	s := &site{t: t, dir: dir, listen: "127.0.0.1:0", said: new(lockedBuffer)}
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+// start starts the daemon and waits until it is ready.
+func (s *site) start() {
+	s.t.Helper()
+	path, err := program()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.cmd = exec.Command(path, "serve", "--data-dir", s.dir, "--listen", s.listen)
+	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if s.ready() {
+			s.listen = strings.TrimPrefix(s.url, "http://")
+			return
+		}
+	}
+	s.t.Fatalf("the daemon is not ready; it said:\n%s", s.said)
+}
+
+func (s *site) ready() bool {
+	var info struct {
+		URL string `json:"url"`
+		PID int    `json:"pid"`
+	}
+	doc, err := os.ReadFile(filepath.Join(s.dir, "daemon.json"))
+	if err != nil || json.Unmarshal(doc, &info) != nil || info.PID != s.cmd.Process.Pid {
+		return false
+	}
+	token, err := os.ReadFile(filepath.Join(s.dir, "token"))
+	if err != nil {
+		return false
+	}
+	s.url, s.token = info.URL, strings.TrimSpace(string(token))
+	resp, err := http.Get(s.url + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// stop ends the daemon as an operator does, or by force after a while.
+func (s *site) stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(os.Interrupt)
+	timer := time.AfterFunc(15*time.Second, func() { _ = s.cmd.Process.Kill() })
+	_ = s.cmd.Wait()
+	timer.Stop()
+	s.cmd = nil
+}
+
+// call sends a request with the admin token, which must answer 200, and decodes the
+// answer.
+func (s *site) call(method, path string, body any) map[string]any {
+	s.t.Helper()
+	doc, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, bytes.NewReader(doc))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s %s answered %d %s, %v", method, path, resp.StatusCode, text, err)
+	}
+	var value map[string]any
+	if err := json.Unmarshal(text, &value); err != nil {
+		s.t.Fatalf("%s %s: %v in %s", method, path, err, text)
+	}
+	return value
+}
+
+// account puts an account into the pool.
+func (s *site) account(id, provider string) {
+	s.t.Helper()
+	s.call(http.MethodPut, "/v1/accounts/"+strings.ReplaceAll(id, "/", "%2F"), map[string]any{"provider": provider})
+}
+
+// limit reports a 429 of an account's claude family.
+func (s *site) limit(account string) {
+	s.t.Helper()
+	s.call(http.MethodPost, "/v1/reports", map[string]any{
+		"account": account, "provider": "antigravity", "model": "claude-opus-4-6-thinking", "status": 429,
+		"body": `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You have exhausted your capacity on this model.","details":[` +
+			`{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"QUOTA_EXHAUSTED","domain":"cloudcode-pa.googleapis.com"},` +
+			`{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"3600s"}]}}`,
+	})
+}
