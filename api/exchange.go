@@ -77,6 +77,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
 	defer s.finish(x)
 	switch err := s.origins.Check(r); {
+	case !s.hosts.allow(r):
+		x.problem(misdirected(r.Host))
 	case s.backend.Load() == nil && r.URL.Path != "/healthz":
 		x.problem(starting())
 	case err != nil:
@@ -91,7 +93,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func protect(h http.Header) {
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["Cache-Control"] = []string{"no-store"}
-	h["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
+	h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
+	h["Cross-Origin-Opener-Policy"] = []string{"same-origin"}
+	h["Cross-Origin-Resource-Policy"] = []string{"same-origin"}
 	h["Referrer-Policy"] = []string{"no-referrer"}
 }
 
@@ -116,7 +120,11 @@ func (s *Server) finish(x *exchange) {
 	took := time.Since(x.began)
 	s.metrics.count(x, took)
 	if s.access {
-		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", x.attrs(took)...)
+		attrs := x.attrs(took)
+		if client := s.peers.of(x.request); client != socketPeer(x.request.RemoteAddr) { // a trusted proxy named it
+			attrs = append(attrs, slog.String("client", client.String()))
+		}
+		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", attrs...)
 	}
 }
 
