@@ -152,7 +152,7 @@ func misdirected(host string) *Problem {
 // machine's: it needs no configuration, for it is named already.
 func HostOf(listen string) (host string, ok bool) {
 	name, _, err := net.SplitHostPort(listen)
-	if err != nil || name == "" {
+	if err != nil || name == "" || strings.HasPrefix(listen, unixScheme) {
 		return "", false
 	}
 	if ip, err := netip.ParseAddr(name); err == nil {

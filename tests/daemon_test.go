@@ -76,7 +76,8 @@ func startDaemon(t *testing.T, dir string, args ...string) *daemon {
 		t.Fatal(err)
 	}
 	d := &daemon{t: t, dir: dir, out: new(lockedBuffer)}
-	d.cmd = exec.Command(path, append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	// Tests change more in a second than operators do.
+	d.cmd = exec.Command(path, append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--max-changes-per-second", "0"}, args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
