@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
 )
 
 // maxBody bounds request bodies.
@@ -137,7 +138,7 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 	if x.token != nil {
 		attrs = append(attrs, slog.String("token", x.token.Name))
 	}
-	if x.account != "" {
+	if x.account != "" && projection.CheckID("the account", x.account) == nil { // else it may be anything
 		attrs = append(attrs, slog.String("account", x.account))
 	}
 	return attrs
@@ -161,12 +162,14 @@ func (x *exchange) readUpTo(body io.Reader, limit int64, tooLarge string) *Probl
 	if x.request.ContentLength > limit {
 		return newProblem(CodeBodyTooLarge, tooLarge)
 	}
+	// MaxBytesReader also tells the server to wait for no more of it before it answers.
 	var err error
-	if x.body, err = io.ReadAll(io.LimitReader(body, limit+1)); err != nil {
-		return unread(err)
-	}
-	if int64(len(x.body)) > limit {
+	x.body, err = io.ReadAll(http.MaxBytesReader(x.ResponseWriter, io.NopCloser(body), limit))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return newProblem(CodeBodyTooLarge, tooLarge)
+	}
+	if err != nil {
+		return unread(err)
 	}
 	return nil
 }
