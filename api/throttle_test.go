@@ -103,7 +103,8 @@ func TestGuessersAreBounded(t *testing.T) {
 	if a, b := g.Len(); a != api.MaxGuessers || b != api.MaxGuessers {
 		t.Errorf("%d, %d peers are remembered, want %d", a, b, api.MaxGuessers)
 	}
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
+	// A million of them would take a hundred megabytes.
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
 		t.Errorf("%d bytes more after a million peers than after some thousands", grown)
 	}
 	// Who guessed last is remembered: a flood of others must be larger than the bound.
