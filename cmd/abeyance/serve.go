@@ -102,12 +102,7 @@ func newDaemon(env *environment, s *settings) *daemon {
 	if env.quiet {
 		level = slog.LevelWarn
 	}
-	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(env.err, options)
-	if s.LogFormat == logJSON {
-		h = slog.NewJSONHandler(env.err, options)
-	}
-	d := &daemon{env: env, settings: s, logger: slog.New(h), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	d := &daemon{env: env, settings: s, logger: slog.New(newLogHandler(env.err, s.LogFormat, level)), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d
 }
