@@ -257,3 +257,36 @@ func TestIdsHaveOneForm(t *testing.T) {
 		}
 	}
 }
+
+// TestFramesHoldOneRecord: whatever a record holds, on the stream it is one id and one
+// line of JSON, in the order of the log. A browser also takes a lone CR for an end of line.
+func TestFramesHoldOneRecord(t *testing.T) {
+	hostile := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
+		"a\n\nevent: lift\ndata: {}\n\n", "a\r\rdata: {}\r\r", "\nid: 999\n", "a\u2028\u2029\u0085b", "\x00", ": end: forged\n\n", "\xff",
+	}))
+	streaming(t, tune{quiet: true}, func(l *live) {
+		r := l.follow("?after=4")
+		next := uint64(5)
+		rapid.Check(t, func(t *rapid.T) {
+			text := hostile.Draw(t, "text")
+			body, err := json.Marshal(map[string]any{"account": "a1", "reason": "r" + text, "forever": true, "on_behalf_of": text})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.do(request{method: http.MethodPost, path: "/v1/suspend", body: string(body), header: map[string]string{"Idempotency-Key": fmt.Sprint("k", next)}})
+			l.post("/v1/reports", limited("a2", "claude"+text))
+			for head := uint64(l.engine.State().Head().Seq); next <= head; next++ {
+				block := r.block()
+				if len(block) != 2 || strings.ContainsAny(block[1], "\r\x00") {
+					t.Fatalf("no frame: %q", block)
+				}
+				if row := r.parse(block); row.Seq != next {
+					t.Fatalf("record %d, want %d", row.Seq, next)
+				}
+			}
+		})
+		if next < 50 {
+			t.Errorf("only %d records were followed", next)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,4 +135,33 @@ func keysOf(line string) string {
 		_, line, _ = strings.Cut(rest, " ")
 	}
 	return strings.Join(keys, " ")
+}
+
+// Whoever could put links into the data directory gets nothing written where they lead.
+func TestDaemonFileFollowsNoLinks(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("theirs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, nameDaemon)
+	for _, link := range []string{name, name + ".new"} {
+		if err := os.Symlink(victim, link); err != nil {
+			t.Skip("no symbolic links here:", err)
+		}
+	}
+	if runtime.GOOS != "windows" {
+		if _, err := readDaemonFile(dir); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("a link was read: %v", err)
+		}
+	}
+	if err := writeDaemonFile(dir, daemonFile{URL: "http://here", PID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if doc, err := os.ReadFile(victim); err != nil || string(doc) != "theirs" {
+		t.Errorf("a link was followed: %q, %v", doc, err)
+	}
+	if found, err := readDaemonFile(dir); err != nil || found.URL != "http://here" {
+		t.Errorf("%+v, %v", found, err)
+	}
 }
