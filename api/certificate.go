@@ -24,14 +24,9 @@ type Certificate struct {
 
 	mu     sync.Mutex
 	loaded *tls.Certificate
-	stamps [2]stamp  // of the files as they were last tried
-	looked time.Time // when
-}
-
-// stamp tells a file from one that replaced it.
-type stamp struct {
-	changed time.Time
-	size    int64
+	stamps [2]fs.FileInfo // of the files as they were last tried; nil: there was none
+	looked time.Time      // when
+	failed bool           // and they could not be read
 }
 
 // OpenCertificate reads PEM files of a certificate chain and its private key. The key's
@@ -56,7 +51,7 @@ func (c *Certificate) Reload() error {
 func (c *Certificate) reload(now time.Time) error {
 	c.looked, c.stamps = now, c.look()
 	pair, err := readPair(c.cert, c.key)
-	if err != nil {
+	if c.failed = err != nil; c.failed {
 		return err
 	}
 	if c.loaded != nil {
@@ -69,14 +64,22 @@ func (c *Certificate) reload(now time.Time) error {
 	return nil
 }
 
-// look returns the stamps of the files. One that cannot be looked at has none.
-func (c *Certificate) look() (s [2]stamp) {
+// look returns what the files are now.
+func (c *Certificate) look() (now [2]fs.FileInfo) {
 	for i, path := range []string{c.cert, c.key} {
 		if info, err := os.Stat(path); err == nil {
-			s[i] = stamp{info.ModTime(), info.Size()}
+			now[i] = info
 		}
 	}
-	return s
+	return now
+}
+
+// replaced reports whether a file is another one, or was written since.
+func replaced(was, is fs.FileInfo) bool {
+	if was == nil || is == nil {
+		return was != is
+	}
+	return !os.SameFile(was, is) || !was.ModTime().Equal(is.ModTime()) || was.Size() != is.Size()
 }
 
 // current returns the certificate to serve at a moment.
@@ -86,12 +89,14 @@ func (c *Certificate) current(now time.Time) *tls.Certificate {
 	if now.Sub(c.looked) < certificateLook {
 		return c.loaded
 	}
-	c.looked = now
-	if c.look() == c.stamps {
+	// Of two files one is written first, and both within one tick of the clock that dates
+	// files, perhaps: what could not be read is tried again until it can.
+	is := c.look()
+	changed := replaced(c.stamps[0], is[0]) || replaced(c.stamps[1], is[1])
+	if c.looked = now; !changed && !c.failed {
 		return c.loaded
 	}
-	// Of two files one is written first: the pair may fit a second later.
-	if err := c.reload(now); err != nil {
+	if err := c.reload(now); err != nil && changed {
 		c.logger.Error("the certificate cannot be read; the one before stays", "error", err)
 	}
 	return c.loaded
