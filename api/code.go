@@ -22,6 +22,9 @@ const (
 	CodeUnauthorized     Code = "unauthorized"           // no token, or one not known
 	CodeForbiddenScope   Code = "forbidden_scope"        // the token lacks the scope
 	CodeCrossOrigin      Code = "cross_origin"           // a browser sent it from another site
+	CodeMisdirected      Code = "misdirected_request"    // its Host is no name of this server
+	CodeWrongTokens      Code = "too_many_wrong_tokens"  // of this peer; a right one passes at any time
+	CodeTooManyChanges   Code = "too_many_changes"       // with this token; nothing was done
 	CodeNotFound         Code = "not_found"              // no such route
 	CodeUnknownEvent     Code = "unknown_event"          // no record of that seq
 	CodeUnknownToken     Code = "unknown_token"          //
@@ -55,7 +58,7 @@ func Codes() []Code {
 		Code(router.BlockNoAccounts), Code(router.BlockExcluded), Code(router.BlockDisabled), Code(router.BlockSuspended),
 		Code(router.BlockHeld), Code(router.BlockCooling),
 		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
-		CodeCrossOrigin, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
+		CodeCrossOrigin, CodeMisdirected, CodeWrongTokens, CodeTooManyChanges, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
 		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeWholeAccount, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
 		CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled,
 	}
@@ -89,7 +92,9 @@ func (c Code) Status() int {
 	case Code(projection.CodeInvalid), Code(projection.CodeProviderMismatch), Code(projection.CodeInvalidGroups),
 		Code(projection.CodeInvalidPolicy), CodeInvalidImport:
 		return http.StatusUnprocessableEntity
-	case Code(router.BlockCooling):
+	case CodeMisdirected:
+		return http.StatusMisdirectedRequest
+	case Code(router.BlockCooling), CodeWrongTokens, CodeTooManyChanges:
 		return http.StatusTooManyRequests
 	case CodeUnavailable:
 		return http.StatusNotImplemented

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
 )
 
 // maxBody bounds request bodies.
@@ -80,6 +81,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.finish(x)
 	page := s.page(r)
 	switch err := s.origins.Check(r); {
+	case !s.hosts.allow(r):
+		x.problem(misdirected(r.Host))
 	case err == nil && page != nil:
 		x.route = r.Method + " page"
 		page.ServeHTTP(x, r)
@@ -97,7 +100,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func protect(h http.Header) {
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["Cache-Control"] = []string{"no-store"}
-	h["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
+	h["Content-Security-Policy"] = []string{"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
+	h["Cross-Origin-Opener-Policy"] = []string{"same-origin"}
+	h["Cross-Origin-Resource-Policy"] = []string{"same-origin"}
 	h["Referrer-Policy"] = []string{"no-referrer"}
 }
 
@@ -122,7 +127,11 @@ func (s *Server) finish(x *exchange) {
 	took := time.Since(x.began)
 	s.metrics.count(x, took)
 	if s.access {
-		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", x.attrs(took)...)
+		attrs := x.attrs(took)
+		if client := s.peers.of(x.request); client != socketPeer(x.request.RemoteAddr) { // a trusted proxy named it
+			attrs = append(attrs, slog.String("client", client.String()))
+		}
+		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", attrs...)
 	}
 }
 
@@ -135,7 +144,7 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 	if x.token != nil {
 		attrs = append(attrs, slog.String("token", x.token.Name))
 	}
-	if x.account != "" {
+	if x.account != "" && projection.CheckID("the account", x.account) == nil { // else it may be anything
 		attrs = append(attrs, slog.String("account", x.account))
 	}
 	return attrs
@@ -159,12 +168,14 @@ func (x *exchange) readUpTo(body io.Reader, limit int64, tooLarge string) *Probl
 	if x.request.ContentLength > limit {
 		return newProblem(CodeBodyTooLarge, tooLarge)
 	}
+	// MaxBytesReader also tells the server to wait for no more of it before it answers.
 	var err error
-	if x.body, err = io.ReadAll(io.LimitReader(body, limit+1)); err != nil {
-		return unread(err)
-	}
-	if int64(len(x.body)) > limit {
+	x.body, err = io.ReadAll(http.MaxBytesReader(x.ResponseWriter, io.NopCloser(body), limit))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return newProblem(CodeBodyTooLarge, tooLarge)
+	}
+	if err != nil {
+		return unread(err)
 	}
 	return nil
 }

@@ -25,12 +25,16 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		given := presented(r)
 		if x.identify(s, given); x.token == nil {
 			x.Header().Set("WWW-Authenticate", challenge(given))
-			x.problem(newProblem(CodeUnauthorized, "send a known token as Authorization: Bearer TOKEN"))
+			x.problem(s.unauthorized(x, given))
 			return
 		}
 		if !known || !allows(x.token.Scopes, need) {
 			x.Header().Set("WWW-Authenticate", `Bearer realm="abeyance", error="insufficient_scope", scope="`+string(need)+`"`)
 			x.problem(newProblem(CodeForbiddenScope, "the token "+x.token.Name+" lacks the scope "+string(need)))
+			return
+		}
+		if p := s.paced(x, need); p != nil {
+			x.problem(p)
 			return
 		}
 		next.ServeHTTP(x, r)

@@ -73,6 +73,7 @@ type tune struct {
 	starts  bool                        // do not call Ready
 	quiet   bool                        // no access log
 	log     func(events.Log) events.Log // what the engine writes to, over the log in memory; nil: the log itself
+	options func(*api.Options)          // nil: as they are
 }
 
 func newBench(t testing.TB, tunes ...tune) *bench {
@@ -104,7 +105,14 @@ func newBench(t testing.TB, tunes ...tune) *bench {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.NewJSONHandler(b.logs, nil))
-	b.server, err = api.New(api.Options{Logger: logger, AccessLog: !o.quiet, Registry: b.registry, Tokens: b.tokens, Sessions: b.sessions, Version: "test"})
+	options := api.Options{
+		Logger: logger, AccessLog: !o.quiet, Registry: b.registry, Tokens: b.tokens, Sessions: b.sessions, Version: "test",
+		AllowedHosts: []string{"example.com", "x"}, // what net/http/httptest and the requests written by hand say
+	}
+	if o.options != nil {
+		o.options(&options)
+	}
+	b.server, err = api.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

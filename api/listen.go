@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -23,7 +24,7 @@ const (
 
 // NewHTTPServer returns a server for a handler with every bound set. A nil logger
 // discards what goes wrong with connections. If the handler is a [Server], a Shutdown
-// ends its streams.
+// ends its streams, and its bound of connections per peer holds.
 func NewHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -35,13 +36,16 @@ func NewHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		// "OPTIONS *" is a request like any other: net/http would answer it by itself.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
 	if s, ok := h.(*Server); ok {
 		srv.RegisterOnShutdown(s.Drain)
+		srv.ConnState = s.connections.state
 	}
 	return srv
 }
@@ -61,9 +65,15 @@ func narrow(ctx context.Context, bytes int) {
 }
 
 // CheckBind refuses to listen beyond this machine without TLS, unless insecure says
-// that this is wanted. addr is host:port as for net.Listen; an empty host means
-// every interface.
+// that this is wanted. addr is host:port as for net.Listen, where an empty host means
+// every interface, or unix:/path, which is this machine and its owner's alone.
 func CheckBind(addr string, tls, insecure bool) error {
+	if strings.HasPrefix(addr, unixScheme) {
+		if _, ok := SocketPath(addr); !ok {
+			return fmt.Errorf("%q is no address to listen on: the path of a unix socket must be absolute", addr)
+		}
+		return nil
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%q is no address to listen on: write host:port", addr)

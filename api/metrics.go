@@ -16,6 +16,7 @@ type metrics struct {
 	latency     *prometheus.HistogramVec
 	subscribers prometheus.Gauge
 	dropped     prometheus.Counter
+	refused     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -33,8 +34,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "abeyance_subscribers_dropped_total", Help: "Streams of the live history ended because their reader took nothing.",
 		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "abeyance_http_connections_refused_total", Help: "Connections closed unread because their peer had as many as one may have.",
+		}),
 	}
-	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped))
+	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped), r.Register(m.refused))
 }
 
 // count notes one answer. A request that matches no route counts under none. How long a

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,6 +36,18 @@ type Options struct {
 	Sessions *Sessions
 	// Version is shown in /openapi.json.
 	Version string
+	// AllowedHosts are the names, beside localhost, 127.0.0.1 and [::1], that requests
+	// may be addressed to; see [CheckHost].
+	AllowedHosts []string
+	// TrustedProxies are the networks whose X-Forwarded-For is believed. None: that
+	// header says nothing.
+	TrustedProxies []netip.Prefix
+	// MaxConnectionsPerPeer bounds the connections of one address (of IPv6: one /64)
+	// beyond this machine that is no trusted proxy. 0: there is no bound.
+	MaxConnectionsPerPeer int
+	// MaxChangesPerSecond bounds the commands of one token, of which ten seconds' worth
+	// may come at once; reports and picks are not counted. 0: there is no bound.
+	MaxChangesPerSecond int
 }
 
 // Backend is what the handlers work on.
@@ -57,18 +70,23 @@ type Backend struct {
 // Server answers HTTP requests. Until [Server.Ready] every route but /healthz
 // answers 503 with the code starting.
 type Server struct {
-	tokens   *Tokens
-	sessions *Sessions                    // nil: none
-	pages    atomic.Pointer[http.Handler] // the dashboard; nil: none
-	logger   *slog.Logger
-	access   bool
-	scopes   map[string]Scope
-	origins  *http.CrossOriginProtection
-	backend  atomic.Pointer[Backend] // nil: starting
-	router   *chi.Mux
-	api      huma.API
-	openapi  []byte // the document, as served
-	metrics  *metrics
+	tokens      *Tokens
+	sessions    *Sessions                    // nil: none
+	pages       atomic.Pointer[http.Handler] // the dashboard; nil: none
+	logger      *slog.Logger
+	access      bool
+	scopes      map[string]Scope
+	hosts       hosts
+	origins     *http.CrossOriginProtection
+	peers       peers
+	guesses     *guesses
+	changes     pace // of each token
+	connections *connections
+	backend     atomic.Pointer[Backend] // nil: starting
+	router      *chi.Mux
+	api         huma.API
+	openapi     []byte // the document, as served
+	metrics     *metrics
 	// replaying holds a token while a replay runs
 	replaying chan struct{}
 	feeds     feeds
@@ -87,7 +105,11 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		tokens: o.Tokens, sessions: o.Sessions, logger: o.Logger, access: o.AccessLog,
 		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
-		replaying: make(chan struct{}, 1),
+		replaying: make(chan struct{}, 1), peers: peers{o.TrustedProxies}, guesses: newGuesses(), changes: changePace(o.MaxChangesPerSecond),
+	}
+	var err error
+	if s.hosts, err = newHosts(o.AllowedHosts); err != nil {
+		return nil, err
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -96,9 +118,11 @@ func New(o Options) (*Server, error) {
 		s.registry = prometheus.NewRegistry()
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	var err error
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
+	}
+	s.connections = &connections{
+		limit: o.MaxConnectionsPerPeer, trusted: s.peers, logger: s.logger, refused: s.metrics.refused, open: map[netip.Addr]int{},
 	}
 	s.route(o.Version)
 	s.openapi, err = json.Marshal(s.api.OpenAPI())

@@ -33,6 +33,8 @@ const SessionsFile = "sessions.json"
 
 const (
 	sessionsVersion = 1
+	// secretLength is that of what a cookie holds: 32 random bytes in base64.
+	secretLength = 43
 	// sessionLife is how long a login lasts: a working day.
 	sessionLife = 12 * time.Hour
 	// maxSessions bounds the file; the login that is over first makes room.
@@ -88,7 +90,7 @@ func OpenSessions(dir string, tokens *Tokens) (*Sessions, error) {
 		s.id = hex.EncodeToString(id[:])
 	}
 	for _, one := range f.Sessions {
-		if k := tokens.named(one.Token); k != nil && k.SHA256 == one.TokenSHA256 && time.Now().Before(one.ExpiresAt) {
+		if k := tokens.named(one.Token); k != nil && subtle.ConstantTimeCompare(k.SHA256[:], one.TokenSHA256[:]) == 1 && time.Now().Before(one.ExpiresAt) {
 			one.begin(k)
 			s.list = append(s.list, one)
 		}
@@ -170,7 +172,7 @@ func (s *Sessions) find(r *http.Request) (*session, *token) {
 		return nil, nil
 	}
 	cookie, err := r.Cookie(s.cookieName(r.TLS != nil))
-	if err != nil || len(cookie.Value) > maxToken {
+	if err != nil || len(cookie.Value) != secretLength {
 		return nil, nil
 	}
 	sum := sha256.Sum256([]byte(cookie.Value))

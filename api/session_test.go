@@ -160,7 +160,7 @@ func TestSessionsOutliveARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := newBench(t, tune{starts: true})
-		s, err := api.New(api.Options{Tokens: tokens, Sessions: sessions})
+		s, err := api.New(api.Options{Tokens: tokens, Sessions: sessions, AllowedHosts: []string{"example.com"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,6 @@ const (
 const (
 	tokenPrefix   = "aby_" // so that a scanner for leaked secrets knows one
 	tokensVersion = 1
-	maxToken      = 64 // bytes; longer text is no token of ours
 	maxTokens     = 256
 	firstToken    = "admin"
 )
@@ -64,12 +63,16 @@ type token struct {
 	SHA256    events.Hash `json:"sha256"`
 	CreatedAt time.Time   `json:"created_at"`
 
-	valid  context.Context // ends when the token is deleted
-	revoke context.CancelFunc
+	valid   context.Context // ends when the token is deleted
+	revoke  context.CancelFunc
+	changes *allowance
 }
 
 // begin makes the token valid.
-func (k *token) begin() { k.valid, k.revoke = context.WithCancel(context.Background()) }
+func (k *token) begin() {
+	k.valid, k.revoke = context.WithCancel(context.Background())
+	k.changes = new(allowance)
+}
 
 type tokensFile struct {
 	Version int     `json:"version"`
@@ -116,6 +119,9 @@ func (t *Tokens) read() ([]token, error) {
 	if f.Version != tokensVersion {
 		return nil, fmt.Errorf("%s has format version %d, and this version of Abeyance reads %d", t.path, f.Version, tokensVersion)
 	}
+	if err := f.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
 	for i := range f.Tokens {
 		f.Tokens[i].begin()
 	}
@@ -147,7 +153,7 @@ func (t *Tokens) first(path string) error {
 
 // newToken returns a token of 32 random bytes.
 func newToken() string {
-	var secret [32]byte
+	var secret [tokenBytes]byte
 	rand.Read(secret[:]) // never fails; see crypto/rand
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 }
@@ -247,7 +253,7 @@ func (k *token) row() TokenRow {
 // find returns the entry of a token as a client presents it, or nil. Every entry is
 // compared, each in constant time.
 func (t *Tokens) find(plain string) *token {
-	if !strings.HasPrefix(plain, tokenPrefix) || len(plain) > maxToken {
+	if !wellFormed(plain) {
 		return nil
 	}
 	sum := sha256.Sum256([]byte(plain))

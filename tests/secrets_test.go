@@ -52,7 +52,7 @@ func leaks(secrets []string, text []byte) (found []string) {
 // Rule 35 and the threat model: 200 secrets in bodies, headers and reasons, and an
 // e-mail as an account id, reach neither the log nor any surface.
 func TestRule35NoSecretLeaves(t *testing.T) {
-	d := startDaemon(t, t.TempDir())
+	d := startDaemon(t, t.TempDir(), "--log-access", "--log-format", "json")
 	secrets := planted(200)
 	const account = "claude-maria.silva@example.org.json"
 	d.must(200, "PUT", "/v1/accounts/"+strings.ReplaceAll(account, "@", "%40"), map[string]any{"provider": "antigravity"})

@@ -58,6 +58,9 @@ func (c client) raw(r *http.Request, q call, text *[]byte) (http.Header, error) 
 		return nil, err
 	}
 	inner.Host, inner.RemoteAddr, inner.TLS, inner.RequestURI = r.Host, r.RemoteAddr, r.TLS, at.String()
+	if via := r.Header["X-Forwarded-For"]; len(via) > 0 {
+		inner.Header["X-Forwarded-For"] = via // who asks stays who asked
+	}
 	if q.body != nil {
 		inner.Header.Set("Content-Type", "application/json")
 	}

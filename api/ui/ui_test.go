@@ -51,7 +51,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, book: identity.New(), token: strings.TrimSpace(string(plain))}
-	if s.server, err = api.New(api.Options{Tokens: tokens, Sessions: sessions}); err != nil {
+	if s.server, err = api.New(api.Options{Tokens: tokens, Sessions: sessions, AllowedHosts: []string{"example.com"}}); err != nil {
 		t.Fatal(err)
 	}
 	pages, err := ui.New(ui.Options{API: s.server.Handler(), Identities: func() *identity.Book { return s.book }, Version: "test"})

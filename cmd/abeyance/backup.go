@@ -171,15 +171,16 @@ func (b *backup) request(ctx context.Context) (*http.Response, error) {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("the daemon at %s does not answer: %w", c.base, err)
+		return nil, fmt.Errorf("the daemon at %s does not answer: %w", c.address(), err)
 	}
 	return res, nil
 }
 
 // patient returns a client that waits for ever: for work as long as the log.
 func (c *client) patient() *client {
-	waits := *c
-	waits.http = &http.Client{CheckRedirect: c.http.CheckRedirect}
+	waits, client := *c, *c.http
+	client.Timeout = 0
+	waits.http = &client
 	return &waits
 }
 

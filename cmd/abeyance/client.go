@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -19,29 +22,66 @@ import (
 // requestTimeout bounds one request: long enough for a check of a large log.
 const requestTimeout = 5 * time.Minute
 
+// maxTokenFile bounds the file of a token, in bytes.
+const maxTokenFile = 4 << 10
+
 // client talks to one daemon.
 type client struct {
-	base  string // without a slash at its end
-	token string
-	http  *http.Client
+	base   string // without a slash at its end
+	socket string // unix:/path, if that is where the daemon is; base is then only a form
+	token  string
+	http   *http.Client
 }
 
 // newClient checks the address before a token is sent anywhere.
 func newClient(base, token string) (*client, error) {
+	if strings.HasPrefix(base, "unix:") {
+		return newSocketClient(base, token)
+	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usage("--url %q is no address of a daemon: write http://127.0.0.1:8417", base)
 	}
-	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client{
 		base: strings.TrimSuffix(u.String(), "/"), token: token,
-		http: &http.Client{Timeout: requestTimeout, CheckRedirect: refuse},
+		http: &http.Client{Timeout: requestTimeout, CheckRedirect: noRedirect},
 	}, nil
 }
 
-// readToken returns the token in a file.
+// noRedirect keeps the token from being sent on.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// newSocketClient talks to a daemon on a unix socket.
+func newSocketClient(address, token string) (*client, error) {
+	path, ok := api.SocketPath(address)
+	if !ok {
+		return nil, usage("--url %q is no address of a daemon: the path of a unix socket must be absolute", address)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	return &client{
+		base: "http://localhost", socket: address, token: token,
+		http: &http.Client{Timeout: requestTimeout, CheckRedirect: noRedirect, Transport: &http.Transport{DialContext: dial}},
+	}, nil
+}
+
+// address is where the daemon is, for people.
+func (c *client) address() string { return cmp.Or(c.socket, c.base) }
+
+// readToken returns the token in a file. One that everybody on this machine can read is
+// refused; a group may, as the secrets of some orchestrators want it.
 func readToken(name string) (string, error) {
-	doc, err := os.ReadFile(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("the token file: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows" {
+		return "", fmt.Errorf("the token file %s can be read by everybody on this machine (its mode is %04o): run chmod 600 on it",
+			name, info.Mode().Perm())
+	}
+	doc, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
 	if err != nil {
 		return "", fmt.Errorf("the token file: %w", err)
 	}
@@ -84,7 +124,7 @@ func (c *client) do(ctx context.Context, q call, out any) error {
 		return nil
 	}
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("the answer of %s cannot be read: %w", c.base, err)
+		return fmt.Errorf("the answer of %s cannot be read: %w", c.address(), err)
 	}
 	return nil
 }
@@ -94,7 +134,7 @@ func (c *client) unreachable(err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the address is said once
 	}
-	return fmt.Errorf("the daemon at %s does not answer: %w", c.base, err)
+	return fmt.Errorf("the daemon at %s does not answer: %w", c.address(), err)
 }
 
 func (c *client) request(ctx context.Context, q call) (*http.Request, error) {

@@ -10,10 +10,12 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/projection/identity"
@@ -22,13 +24,19 @@ import (
 // configFile is what the daemon's configuration file may say. abeyance.example.yaml
 // shows every key with its default.
 type configFile struct {
-	Listen      *string         `yaml:"listen"`
-	DataDir     *string         `yaml:"data_dir"`
-	ObserveOnly *bool           `yaml:"observe_only"`
-	TLS         *tlsConfig      `yaml:"tls"`
-	Log         *logConfig      `yaml:"log"`
-	Accounts    []accountConfig `yaml:"accounts"`
-	Strategies  *strategyConfig `yaml:"strategies"`
+	Listen      *string `yaml:"listen"`
+	DataDir     *string `yaml:"data_dir"`
+	ObserveOnly *bool   `yaml:"observe_only"`
+
+	AllowedHosts          *[]string `yaml:"allowed_hosts"`
+	TrustedProxies        *[]string `yaml:"trusted_proxies"`
+	MaxConnectionsPerPeer *int      `yaml:"max_connections_per_peer"`
+	MaxChangesPerSecond   *int      `yaml:"max_changes_per_second"`
+
+	TLS        *tlsConfig      `yaml:"tls"`
+	Log        *logConfig      `yaml:"log"`
+	Accounts   []accountConfig `yaml:"accounts"`
+	Strategies *strategyConfig `yaml:"strategies"`
 	// Bootstrap, Groups and Aliases are the fields of projection.GroupsConfig.
 	Bootstrap *string                      `yaml:"bootstrap"`
 	Groups    *[]projection.GroupConfig    `yaml:"groups"`
@@ -205,6 +213,7 @@ func (p *parsedConfig) check() error {
 	if f.Listen != nil {
 		fail(checkListen(*f.Listen), "listen")
 	}
+	p.checkNetwork(fail)
 	if f.Log != nil && f.Log.Format != nil {
 		fail(checkLogFormat(*f.Log.Format), "log", "format")
 	}
@@ -229,8 +238,11 @@ func (p *parsedConfig) check() error {
 }
 
 // checkListen refuses what cannot be listened on: it must be host:port, and the host
-// may be empty.
+// may be empty, or unix:/path.
 func checkListen(addr string) error {
+	if strings.HasPrefix(addr, "unix:") {
+		return api.CheckBind(addr, false, false)
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%q is no address to listen on: write host:port, such as %s", addr, defaultListen)

@@ -30,6 +30,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 		s.row("log.format", s.LogFormat),
 		s.row("log.access", strconv.FormatBool(s.LogAccess)),
 	}
+	rows = slices.Insert(rows, 3, s.network.rows(s)...)
 	for i, a := range s.file.file.Accounts {
 		rows = append(rows, effectiveRow{"accounts." + a.ID, describeAccount(a), s.file.origin("accounts", strconv.Itoa(i))})
 	}

@@ -86,6 +86,8 @@ func exitOfProblem(p *api.Problem) int {
 		return exitUsage
 	case api.Code(projection.CodeProviderMismatch):
 		return exitConflict
+	case api.CodeWrongTokens:
+		return exitAuth
 	}
 	switch p.Status {
 	case http.StatusBadRequest:

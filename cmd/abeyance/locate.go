@@ -9,6 +9,7 @@ import (
 
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
+	"github.com/abeyance/abeyance/events/sidecar"
 )
 
 // Files that serve keeps beside the log.
@@ -103,7 +104,7 @@ func findDaemon(dir string) (daemonFile, error) {
 
 func readDaemonFile(dir string) (found daemonFile, err error) {
 	name := filepath.Join(dir, nameDaemon)
-	doc, err := os.ReadFile(name)
+	doc, err := sidecar.Read(name)
 	if err != nil {
 		return found, err
 	}

@@ -32,6 +32,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"ready": ready,
 			"rot":   rot,
+
+			"certificate": certificate,
 		},
 		RequireUniqueNames: true,
 	})

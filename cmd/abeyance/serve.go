@@ -25,6 +25,7 @@ import (
 	"github.com/abeyance/abeyance/api/ui"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
+	"github.com/abeyance/abeyance/events/sidecar"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/projection/identity"
 	"github.com/abeyance/abeyance/router"
@@ -50,8 +51,10 @@ that is kept; it is made if its parent exists. On the first start an admin token
 written to the file "token" there, which only you can read.
 
 Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert and
---tls-key, or say --` + insecureFlag + `. The command line trusts a certificate of your
-own if SSL_CERT_FILE names it.`,
+--tls-key, or say --` + insecureFlag + `, and name the daemon's hosts with --allow-host:
+requests to other hosts than localhost are refused. A renewed certificate is served
+without a restart. The command line trusts a certificate of your own if SSL_CERT_FILE
+names it. --listen unix:/path serves a socket that only your user can use.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.resolve(env, cmd)
@@ -80,6 +83,7 @@ type daemon struct {
 	registry *prometheus.Registry
 
 	listener   net.Listener
+	cert       *api.Certificate // nil: plain HTTP
 	tokens     *api.Tokens
 	sessions   *api.Sessions
 	created    bool // the first token was made
@@ -102,12 +106,7 @@ func newDaemon(env *environment, s *settings) *daemon {
 	if env.quiet {
 		level = slog.LevelWarn
 	}
-	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(env.err, options)
-	if s.LogFormat == logJSON {
-		h = slog.NewJSONHandler(env.err, options)
-	}
-	d := &daemon{env: env, settings: s, logger: slog.New(h), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	d := &daemon{env: env, settings: s, logger: slog.New(newLogHandler(env.err, s.LogFormat, level)), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d
 }
@@ -141,7 +140,7 @@ func (d *daemon) start(ctx context.Context) error {
 }
 
 func (d *daemon) listen() (err error) {
-	d.listener, err = net.Listen("tcp", d.settings.Listen)
+	d.listener, err = api.Listen(d.settings.Listen, d.logger)
 	if err != nil {
 		// Most often it is the daemon itself that is running already.
 		if pid, _ := holder(d.settings.DataDir); pid != 0 {
@@ -152,13 +151,10 @@ func (d *daemon) listen() (err error) {
 	if d.settings.Cert == "" {
 		return nil
 	}
-	cert, err := tls.LoadX509KeyPair(d.settings.Cert, d.settings.Key)
-	if err != nil {
-		return errors.Join(fmt.Errorf("the certificate: %w", err), d.listener.Close())
+	if d.cert, err = api.OpenCertificate(d.settings.Cert, d.settings.Key, d.logger); err != nil {
+		return errors.Join(err, d.listener.Close())
 	}
-	d.listener = tls.NewListener(d.listener, &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-	})
+	d.listener = tls.NewListener(d.listener, d.cert.TLS())
 	return nil
 }
 
@@ -171,11 +167,13 @@ func (d *daemon) openTokens(context.Context) (err error) {
 }
 
 func (d *daemon) serve(context.Context) (err error) {
-	d.server, err = api.New(api.Options{
-		Logger: d.logger, AccessLog: d.settings.LogAccess, Registry: d.registry, Tokens: d.tokens, Sessions: d.sessions,
-		Version: buildInfo().Version,
-	})
+	o, err := d.settings.serverOptions()
 	if err != nil {
+		return err
+	}
+	o.Logger, o.AccessLog, o.Registry, o.Version = d.logger, d.settings.LogAccess, d.registry, buildInfo().Version
+	o.Tokens, o.Sessions = d.tokens, d.sessions
+	if d.server, err = api.New(o); err != nil {
 		return err
 	}
 	pages, err := ui.New(ui.Options{API: d.server.Handler(), Identities: d.identities.Load, Logger: d.logger, Version: buildInfo().Version})
@@ -288,6 +286,9 @@ func (d *daemon) announce(context.Context) error {
 	if d.exposed() {
 		d.logger.Warn("plain HTTP beyond this machine: whoever is on the way reads the tokens", "listen", d.listener.Addr().String())
 	}
+	if d.settings.nameless() {
+		d.logger.Warn("other machines reach this daemon under no name: only requests to localhost are answered; name it with --allow-host")
+	}
 	if d.env.quiet {
 		return nil
 	}
@@ -297,11 +298,15 @@ func (d *daemon) announce(context.Context) error {
 
 // exposed reports whether tokens cross a network in clear.
 func (d *daemon) exposed() bool {
-	return d.settings.Cert == "" && api.CheckBind(d.listener.Addr().String(), false, false) != nil
+	_, socket := d.listener.Addr().(*net.UnixAddr)
+	return !socket && d.settings.Cert == "" && api.CheckBind(d.listener.Addr().String(), false, false) != nil
 }
 
 // listenURL is the address for a client on this machine.
 func listenURL(a net.Addr, secure bool) string {
+	if socket, ok := a.(*net.UnixAddr); ok {
+		return "unix:" + socket.Name
+	}
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
 		return "http://" + a.String() // unreachable: a TCP address has a port
@@ -322,11 +327,7 @@ func writeDaemonFile(dir string, f daemonFile) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(dir, nameDaemon)
-	if err := os.WriteFile(name+".new", append(doc, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
+	return sidecar.Write(filepath.Join(dir, nameDaemon), append(doc, '\n'))
 }
 
 // wait returns when the daemon is to stop: nil if it was asked to.

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/abeyance/abeyance/api"
 )
 
 // The forms of the daemon's log.
@@ -32,6 +34,7 @@ type settings struct {
 	LogAccess   bool
 	Insecure    bool
 	AcceptLoss  bool // of this run alone: never from a file
+	network     networkSettings
 
 	file    *parsedConfig // never nil
 	origins map[string]string
@@ -48,6 +51,7 @@ type serveFlags struct {
 	logAccess   bool
 	insecure    bool
 	acceptLoss  bool
+	network     networkFlags
 }
 
 // insecureFlag is long on purpose: it is to be read before it is typed.
@@ -55,7 +59,7 @@ const insecureFlag = "insecure-plain-http"
 
 func (f *serveFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config, "config", "", "configuration `file`; see abeyance.example.yaml")
-	flags.StringVar(&f.listen, "listen", "", "`address` to listen on; port 0 takes a free one (default "+defaultListen+")")
+	flags.StringVar(&f.listen, "listen", "", "`address` to listen on, or unix:/path; port 0 takes a free one (default "+defaultListen+")")
 	flags.BoolVar(&f.observeOnly, "observe-only", false, "decide and record everything, but block no pick")
 	flags.StringVar(&f.cert, "tls-cert", "", "PEM `file` with the certificate chain")
 	flags.StringVar(&f.key, "tls-key", "", "PEM `file` with the private key")
@@ -63,6 +67,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.logAccess, "log-access", false, "log every request")
 	flags.BoolVar(&f.acceptLoss, "accept-loss", false, "go on with a log that lacks records it is known to have held, and record that")
 	flags.BoolVar(&f.insecure, insecureFlag, false, "listen beyond loopback without TLS: tokens cross the network readable")
+	f.network.add(flags)
 }
 
 // resolve completes the settings.
@@ -94,7 +99,10 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 	if (s.Cert == "") != (s.Key == "") {
 		return nil, usage("--tls-cert and --tls-key belong together")
 	}
-	return s, nil
+	if _, socket := api.SocketPath(s.Listen); socket && s.Cert != "" {
+		return nil, usage("TLS is of no use on a unix socket: leave --tls-cert and --tls-key out")
+	}
+	return s, f.network.resolve(s, given)
 }
 
 // choice is one setting and where its value may come from.

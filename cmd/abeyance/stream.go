@@ -206,7 +206,7 @@ func (c *client) stream(ctx context.Context, query url.Values, last string) (io.
 		return nil, readProblem(res)
 	}
 	if media, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || media != "text/event-stream" {
-		return nil, errors.Join(fmt.Errorf("the server at %s answers otherwise than Abeyance does: is the URL right?", c.base), res.Body.Close())
+		return nil, errors.Join(fmt.Errorf("the server at %s answers otherwise than Abeyance does: is the URL right?", c.address()), res.Body.Close())
 	}
 	return res.Body, nil
 }

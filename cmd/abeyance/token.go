@@ -68,7 +68,7 @@ func newTokenCreateCommand(env *environment) *cobra.Command {
   admin    the pool, its rules and tokens; includes all
 
 NAME stands in the log as operator:NAME or proxy:NAME.`,
-		Example: "  abeyance token create proxy-1 --scope route > /etc/proxy/abeyance.token",
+		Example: "  (umask 077; abeyance token create proxy-1 --scope route > /etc/proxy/abeyance.token)",
 		Args:    arguments(1, 1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := api.TokenCreate{Name: args[0]}

@@ -5,6 +5,18 @@ import "os"
 // lax: on Windows file modes do not say who may read.
 const lax = true
 
+// open opens a file for reading, but no link.
+func open(path string) (*os.File, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, unfit(path)
+	}
+	return os.Open(path)
+}
+
 // write replaces the file. Windows renames over an existing file only where
 // nobody has it open, which is so here: the file is read once.
 func write(path string, doc []byte) error {

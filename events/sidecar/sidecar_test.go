@@ -51,7 +51,7 @@ func TestWhatOthersCouldReadIsRefused(t *testing.T) {
 	if err := os.Symlink(private, link); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{open, link, dir} {
+	for _, path := range []string{open, link, dir, pipe(t, dir)} {
 		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s was read: %v", path, err)
 		}

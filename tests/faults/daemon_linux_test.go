@@ -80,7 +80,8 @@ func newDaemon(t *testing.T, path, dir string) *daemon {
 // any, and does not wait.
 func (d *daemon) launch(below ...string) {
 	d.t.Helper()
-	args := append(below, d.path, "serve", "--data-dir", d.dir, "--listen", "127.0.0.1:0")
+	// Tests change more in a second than operators do.
+	args := append(below, d.path, "serve", "--data-dir", d.dir, "--listen", "127.0.0.1:0", "--max-changes-per-second", "0")
 	d.cmd = exec.Command(args[0], args[1:]...)
 	d.begin()
 }
