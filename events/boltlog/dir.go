@@ -30,7 +30,7 @@ func isOurs(name string) bool {
 	}
 	switch name {
 	case nameLock, nameLog, nameHead, nameIndex, dirCheckpoints, nameBackup, "identities.json", "tokens.json", "webhooks.json",
-		"token", "daemon.json", "lost+found":
+		"token", "daemon.json", "abeyance.sock", "lost+found":
 		return true
 	}
 	return false

@@ -144,7 +144,7 @@ func TestRefusesAForeignDirectory(t *testing.T) {
 func TestAcceptsFilesOfAbeyance(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
-		"index", "identities.json", "tokens.json", "webhooks.json", "token", "daemon.json",
+		"index", "identities.json", "tokens.json", "webhooks.json", "token", "daemon.json", "abeyance.sock",
 		".tokens.json8172635", "head.new", "log.db.new",
 	} {
 		write(t, filepath.Join(dir, name), "ours")
