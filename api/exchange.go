@@ -115,7 +115,7 @@ func (s *Server) finish(x *exchange) {
 	}
 	took := time.Since(x.began)
 	s.metrics.count(x, took)
-	if s.access {
+	if s.access.Load() {
 		s.logger.LogAttrs(x.request.Context(), slog.LevelInfo, "request", x.attrs(took)...)
 	}
 }
