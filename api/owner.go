@@ -54,20 +54,15 @@ func (o *Owners) change(s Section, free func() bool) (done func(), err error) {
 }
 
 func ownedByFile(s Section, place string) *Problem {
-	key := string(s)
-	if s == SectionGroups {
-		key = "bootstrap, groups and aliases"
+	them, keys := "them", "the key "+string(s)
+	switch s {
+	case SectionPolicy:
+		them = "it"
+	case SectionGroups:
+		keys = "the keys bootstrap, groups and aliases"
 	}
-	return newProblem(CodeOwned, fmt.Sprintf("the configuration file owns the %s, at %s: change them there, which a running server takes up by itself or by "+
-		"'abeyance reload'; without the key %s in the file they are changed here", sectionName(s), place, key))
-}
-
-// sectionName is the section as the subject of a sentence.
-func sectionName(s Section) string {
-	if s == SectionPolicy {
-		return "policy's rules"
-	}
-	return string(s)
+	return newProblem(CodeOwned, fmt.Sprintf("%s: the configuration file owns the %s: change %s there, and the server takes it up; "+
+		"for changes here take %s out of the file", place, s, them, keys))
 }
 
 // changeSection is Owners.change for a request that may be a dry run: that changes

@@ -134,6 +134,15 @@ func (env *environment) warnOfVariables(root *cobra.Command) {
 	}
 }
 
+// withoutVariables returns the environment without the variables that are ours: for a
+// process that is not to have this one's settings.
+func (env *environment) withoutVariables() []string {
+	if env.environ == nil {
+		return []string{}
+	}
+	return slices.DeleteFunc(env.environ(), func(entry string) bool { return strings.HasPrefix(entry, variablePrefix) })
+}
+
 // isServiceVariable tells the variables that Kubernetes sets in every container of a
 // namespace that has a service with the name abeyance.
 func isServiceVariable(name string) bool {
