@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
@@ -42,8 +43,10 @@ type SettingChange struct {
 // ReloadCommand is what a request for a reload comes to.
 type ReloadCommand struct {
 	DryRun bool
-	// OnBehalfOf is the principal who asks, for the records that system:config makes.
+	// OnBehalfOf is the principal who asks and Via how, for the records that system:config
+	// makes.
 	OnBehalfOf string
+	Via        events.Via
 }
 
 // Reloaded is what became of one, or would become of it.
@@ -83,7 +86,7 @@ func reload(ctx context.Context, b *Backend, in *dryRun, q *ReloadRequest) (Relo
 		who += " for " + q.OnBehalfOf
 	}
 	dry := q.DryRun || in.DryRun
-	done, err := b.Reload(ctx, ReloadCommand{DryRun: dry, OnBehalfOf: who})
+	done, err := b.Reload(ctx, ReloadCommand{DryRun: dry, OnBehalfOf: who, Via: origin.Via})
 	if err != nil {
 		return ReloadAnswer{}, err
 	}

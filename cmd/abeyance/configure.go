@@ -89,17 +89,27 @@ func (f *configFile) accountIDs() (ids []string) {
 	return ids
 }
 
-// logChanges lists what drafts change of what a state has in force. name is how an
-// account is called by its stored id.
-func (s *settings) logChanges(before *projection.State, drafts []events.Draft, ids *identity.Book, name func(string) string) []api.SettingChange {
+// logChanges lists what drafts change of what a state has in force. Accounts are called by
+// the ids that they were given, or else by those that are stored.
+func (s *settings) logChanges(before *projection.State, drafts []events.Draft, ids *identity.Book, given bool) []api.SettingChange {
 	var list []api.SettingChange
-	// places :: stored id → where the file has the account
-	places := map[string]string{}
+	// places :: stored id → the account's place in the file
+	places := map[string]int{}
 	for i, a := range s.file.file.accounts() {
-		places[ids.Stored(a.ID)] = s.file.origin("accounts", strconv.Itoa(i))
+		places[ids.Stored(a.ID)] = i
 	}
 	account := func(stored string, spec *events.AccountSpec) {
-		c := api.SettingChange{Key: "accounts." + name(stored), Origin: places[stored]}
+		name, c := stored, api.SettingChange{}
+		if given {
+			name = ids.Given(stored)
+		}
+		if i, listed := places[stored]; listed {
+			c.Origin = s.file.origin("accounts", strconv.Itoa(i))
+			if given { // the book need not have it yet
+				name = s.file.file.accounts()[i].ID
+			}
+		}
+		c.Key = "accounts." + name
 		if a := before.Account(stored); a != nil {
 			c.From = describeSpec(&a.Spec)
 		}
@@ -180,13 +190,15 @@ func differences(before, after []effectiveRow) (list []api.SettingChange) {
 		was[r.Key] = r.Value
 	}
 	for _, r := range after {
-		if from, had := was[r.Key]; !had || from != r.Value {
+		if from := was[r.Key]; from != r.Value {
 			list = append(list, api.SettingChange{Key: r.Key, From: from, To: r.Value, Origin: r.Origin})
 		}
 		delete(was, r.Key)
 	}
 	for _, key := range slices.Sorted(maps.Keys(was)) {
-		list = append(list, api.SettingChange{Key: key, From: was[key]})
+		if was[key] != "" {
+			list = append(list, api.SettingChange{Key: key, From: was[key]})
+		}
 	}
 	return list
 }

@@ -121,7 +121,7 @@ func (r *reloader) run(ctx context.Context, q api.ReloadCommand) (api.Reloaded, 
 	if err != nil {
 		return api.Reloaded{}, err
 	}
-	o, err := r.execute(ctx, p, q.OnBehalfOf)
+	o, err := r.execute(ctx, p, q)
 	if err != nil {
 		return api.Reloaded{}, err
 	}
@@ -180,12 +180,12 @@ func (p *reloadPlan) refused(err error) error {
 
 // execute puts into the log what belongs there, as one command, and hands the sections of
 // the file over to it.
-func (r *reloader) execute(ctx context.Context, p *reloadPlan, onBehalfOf string) (o projection.Outcome, err error) {
+func (r *reloader) execute(ctx context.Context, p *reloadPlan, q api.ReloadCommand) (o projection.Outcome, err error) {
 	file := p.next.file
 	if err := r.d.ids.Add(file.file.accountIDs()...); err != nil {
 		return o, err
 	}
-	origin := events.Origin{Actor: projection.ActorConfig, OnBehalfOf: onBehalfOf, Via: events.ViaGo}
+	origin := events.Origin{Actor: projection.ActorConfig, OnBehalfOf: q.OnBehalfOf, Via: cmp.Or(q.Via, events.ViaGo)}
 	err = r.d.owners.Hand(func() (map[api.Section]string, error) {
 		var err error
 		o, err = r.d.engine.Execute(ctx, projection.Command{Origin: origin, Do: p.do})
@@ -226,13 +226,13 @@ const maxToldChanges = 100
 // done is what a reload came to, or would. drafts are what it has for the log.
 func (r *reloader) done(p *reloadPlan, before *projection.State, drafts []events.Draft, o projection.Outcome) api.Reloaded {
 	d := api.Reloaded{File: p.next.file.name, Owned: p.next.file.owned(), Outcome: o}
-	d.Changed, d.NeedsRestart = r.changes(p, before, drafts, r.d.ids.Given)
+	d.Changed, d.NeedsRestart = r.changes(p, before, drafts, true)
 	return d
 }
 
 // tell logs what changed. Lines hold stored ids only.
 func (r *reloader) tell(p *reloadPlan, before *projection.State, o *projection.Outcome) {
-	changed, restart := r.changes(p, before, o.Drafts, func(stored string) string { return stored })
+	changed, restart := r.changes(p, before, o.Drafts, false)
 	for i, c := range changed {
 		if i == maxToldChanges {
 			r.d.logger.Info(fmt.Sprintf("and %d more settings changed", len(changed)-i))
@@ -252,8 +252,9 @@ func changeAttrs(c *api.SettingChange) []any {
 }
 
 // changes lists what changes with the drafts for the log and the settings beside it, and
-// what only a restart would change. name is how an account is called by its stored id.
-func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []events.Draft, name func(string) string) (changed, restart []api.SettingChange) {
+// what only a restart would change. Accounts are called by their given ids or, in the log,
+// by the stored ones.
+func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []events.Draft, given bool) (changed, restart []api.SettingChange) {
 	seen := map[string]bool{}
 	note := func(key, to, origin string) {
 		seen[key] = true
@@ -274,7 +275,7 @@ func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []eve
 			note(key, "", "")
 		}
 	}
-	changed = append(changed, p.next.logChanges(before, drafts, r.d.ids, name)...)
+	changed = append(changed, p.next.logChanges(before, drafts, r.d.ids, given)...)
 	byKey := func(a, b api.SettingChange) int { return cmp.Compare(a.Key, b.Key) }
 	slices.SortFunc(changed, byKey)
 	slices.SortFunc(restart, byKey)
