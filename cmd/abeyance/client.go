@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -40,17 +39,7 @@ func newClient(base, token string) (*client, error) {
 }
 
 // readToken returns the token in a file.
-func readToken(name string) (string, error) {
-	doc, err := os.ReadFile(name)
-	if err != nil {
-		return "", fmt.Errorf("the token file: %w", err)
-	}
-	token := strings.TrimSpace(string(doc))
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("the token file %s does not hold one token", name)
-	}
-	return token, nil
-}
+func readToken(name string) (string, error) { return readSecret("token file", name) }
 
 // call is one request.
 type call struct {

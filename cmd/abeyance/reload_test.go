@@ -215,6 +215,14 @@ func TestReloadHappensWholeOrNotAtAll(t *testing.T) {
 	}
 	c.edit(next + "accounts: [{id: a1, provider: claude}]\n")
 	untouched("another provider", projection.CodeProviderMismatch, c.name+`:7: accounts.0: account "a1" belongs to provider "codex"`)
+	_, err := c.engine.Execute(t.Context(), projection.Command{Do: &projection.Suspend{
+		Filter: projection.Filter{Account: "a1", Target: "codex-main"}, Reason: "why", Forever: true,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.edit(next + twoAccounts + "groups: []\nbootstrap: none\n")
+	untouched("groups that drop a suspension", projection.CodeSuspensionLive, c.name+":10: groups: the definition would drop 1 manual suspensions")
 	c.edit(next + "acounts: []\n")
 	untouched("an unknown key", "", c.name+`:7: unknown key "acounts"`)
 	c.edit(next + "accounts: [\n")
@@ -235,8 +243,8 @@ func TestReloadHappensWholeOrNotAtAll(t *testing.T) {
 	if got := c.accounts(); !slices.Equal(got, []string{"a1", "a2"}) {
 		t.Errorf("the pool is %v", got)
 	}
-	if got := c.metric(t, "abeyance_config_reloads_total", outcomeRefused); got != 5 {
-		t.Errorf("%v reloads were refused, want 5", got)
+	if got := c.metric(t, "abeyance_config_reloads_total", outcomeRefused); got != 6 {
+		t.Errorf("%v reloads were refused, want 6", got)
 	}
 	if got := c.metric(t, "abeyance_config_reloads_total", outcomeApplied); got != 1 {
 		t.Errorf("%v reloads were applied, want 1", got)
