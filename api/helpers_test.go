@@ -125,7 +125,7 @@ func newBench(t testing.TB, tunes ...tune) *bench {
 func (b *bench) backend() api.Backend {
 	return api.Backend{
 		Engine: b.engine, Router: router.New(b.engine, &router.Options{Identities: b.book}), Identities: b.book,
-		Bytes: func() int64 { return 4096 },
+		Bytes:  func() int64 { return 4096 },
 		Owners: b.owners, Reload: b.reload,
 	}
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -11,15 +12,15 @@ func TestSetStrategies(t *testing.T) {
 	p := newPool(t, setup{accounts: accounts(3, nil)})
 	served := func(model string) string {
 		t.Helper()
-		text := ""
+		var text strings.Builder
 		for range 4 {
 			l, err := p.Pick(Request{Provider: provider, Model: model, Now: p.now()})
 			if err != nil {
 				t.Fatal(err)
 			}
-			text += l.Account[3:]
+			text.WriteString(l.Account[3:])
 		}
-		return text
+		return text.String()
 	}
 	if got := served(opus); got != "1231" {
 		t.Errorf("round-robin serves %s", got)
