@@ -81,7 +81,18 @@ func (r *reloader) reload(ctx context.Context, q api.ReloadCommand) (api.Reloade
 	r.tried = fingerprintOf(r.d.settings.file.name)
 	done, err := r.run(ctx, q)
 	r.count(len(done.Changed), err)
+	if err != nil && !isMistake(err) {
+		r.tried = fingerprint{} // a full disk, say: whoever follows the file tries again
+	}
 	return done, err
+}
+
+// isMistake reports whether an error is the file's: as it is it will never do, or not
+// before an operator has acted.
+func isMistake(err error) bool {
+	_, config := errors.AsType[*api.ConfigError](err)
+	_, refused := errors.AsType[*projection.Error](err)
+	return config || refused
 }
 
 func (r *reloader) count(changed int, err error) {

@@ -67,7 +67,7 @@ func startConfigured(t *testing.T, file string, parts ...reloadPart) *configured
 		t.Fatal(err)
 	}
 	c.daemon = newDaemon(env, s)
-	c.resolve = func() (*settings, error) { return f.resolve(env, cmd) }
+	c.resolve = func() (*settings, error) { return f.resolveServable(env, cmd) }
 	c.reloaders = parts
 	if err := c.listen(); err != nil {
 		t.Fatal(err)
@@ -231,6 +231,13 @@ func TestReloadHappensWholeOrNotAtAll(t *testing.T) {
 	refuse = errors.New("no such certificate")
 	untouched("a part that cannot follow", "", "no such certificate")
 	refuse = nil
+	doc, err := os.ReadFile(c.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, c.name, strings.Replace(string(doc), "127.0.0.1:0", "0.0.0.0:0", 1))
+	untouched("what the next start would refuse", "", "listening on 0.0.0.0 would send tokens over the network in clear")
+	write(t, c.name, string(doc))
 	if err := os.Rename(c.name, c.name+".away"); err != nil {
 		t.Fatal(err)
 	}
@@ -243,8 +250,8 @@ func TestReloadHappensWholeOrNotAtAll(t *testing.T) {
 	if got := c.accounts(); !slices.Equal(got, []string{"a1", "a2"}) {
 		t.Errorf("the pool is %v", got)
 	}
-	if got := c.metric(t, "abeyance_config_reloads_total", outcomeRefused); got != 6 {
-		t.Errorf("%v reloads were refused, want 6", got)
+	if got := c.metric(t, "abeyance_config_reloads_total", outcomeRefused); got != 7 {
+		t.Errorf("%v reloads were refused, want 7", got)
 	}
 	if got := c.metric(t, "abeyance_config_reloads_total", outcomeApplied); got != 1 {
 		t.Errorf("%v reloads were applied, want 1", got)
@@ -267,6 +274,23 @@ func (c *configured) metric(t *testing.T, name, outcome string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+// What failed for no fault of the file is tried again by whoever follows it; a mistake is
+// not, until the file changes.
+func TestReloadsThatFailByChanceAreTriedAgain(t *testing.T) {
+	c := startConfigured(t, "")
+	c.follow.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.edit("policy: {payment: none}\n")
+	if _, err := c.reloads.request(ctx, api.ReloadCommand{}); !errors.Is(err, context.Canceled) || !c.reloads.unread(fingerprintOf(c.name)) {
+		t.Errorf("error %v, to be tried again: %t", err, c.reloads.unread(fingerprintOf(c.name)))
+	}
+	c.edit("policy: {payments: none}\n")
+	if _, err := c.reload(false); err == nil || c.reloads.unread(fingerprintOf(c.name)) {
+		t.Errorf("error %v, to be tried again: %t", err, c.reloads.unread(fingerprintOf(c.name)))
+	}
 }
 
 // What only a restart brings is told each time until then, and is not in force.

@@ -91,7 +91,11 @@ func (env *environment) settle(cmd *cobra.Command) error {
 	if err := env.takeVariables(cmd); err != nil {
 		return err
 	}
-	env.warnOfVariables(cmd.Root())
+	if !logsVariables(cmd) {
+		for _, warning := range env.unknownVariables(cmd.Root()) {
+			env.say("warning: %s", warning)
+		}
+	}
 	if !slices.Contains(outputs(), env.output) {
 		return usage("--output %q is none of %s", env.output, strings.Join(outputs(), ", "))
 	}

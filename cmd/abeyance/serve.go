@@ -51,23 +51,36 @@ Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert 
 own if SSL_CERT_FILE names it.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.resolve(env, cmd)
+			s, err := f.resolveServable(env, cmd)
 			if err != nil {
 				return err
 			}
-			if s.DataDir == "" {
-				return usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
-			}
-			if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
-				return usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
-			}
 			d := newDaemon(env, s)
-			d.resolve = func() (*settings, error) { return f.resolve(env, cmd) }
+			d.resolve = func() (*settings, error) { return f.resolveServable(env, cmd) }
+			for _, warning := range env.unknownVariables(cmd.Root()) {
+				d.logger.Warn(warning)
+			}
 			return d.run(cmd.Context())
 		},
 	}
 	f.add(cmd.Flags())
 	return cmd
+}
+
+// resolveServable completes the settings and refuses those that a daemon does not start
+// with.
+func (f *serveFlags) resolveServable(env *environment, cmd *cobra.Command) (*settings, error) {
+	s, err := f.resolve(env, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if s.DataDir == "" {
+		return nil, usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
+	}
+	if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
+		return nil, usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
+	}
+	return s, nil
 }
 
 // daemon is one run of serve. The fields below the line are set by its steps, in

@@ -107,11 +107,15 @@ func namesFlag(message, flag string) bool {
 	}
 }
 
-// warnOfVariables names the variables that look like ours and set nothing: most often
-// they are misspelt.
-func (env *environment) warnOfVariables(root *cobra.Command) {
+// logsVariables reports whether a command warns of variables in its own log: that of
+// serve may be one of JSON.
+func logsVariables(cmd *cobra.Command) bool { return cmd.Name() == "serve" }
+
+// unknownVariables says which variables look like ours and set nothing: most often they
+// are misspelt. Asked again it says nothing more.
+func (env *environment) unknownVariables(root *cobra.Command) (warnings []string) {
 	if env.environ == nil || env.warned {
-		return
+		return nil
 	}
 	env.warned = true
 	var known []string
@@ -126,12 +130,13 @@ func (env *environment) warnOfVariables(root *cobra.Command) {
 		if slices.Contains(known, name) {
 			continue
 		}
+		warning := fmt.Sprintf("the environment variable %s is unknown, and sets nothing", name)
 		if near := nearest(name, known); near != "" {
-			env.say("warning: the environment variable %s is unknown; did you mean %s?", name, near)
-		} else {
-			env.say("warning: the environment variable %s is unknown, and sets nothing", name)
+			warning = fmt.Sprintf("the environment variable %s is unknown; did you mean %s?", name, near)
 		}
+		warnings = append(warnings, warning)
 	}
+	return warnings
 }
 
 // withoutVariables returns the environment without the variables that are ours: for a
