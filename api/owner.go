@@ -19,7 +19,7 @@ const (
 )
 
 // Owners says which sections a configuration file owns. The zero value: the log owns
-// all. All methods may be called from several goroutines, and on nil.
+// all. All methods may be called from several goroutines.
 type Owners struct {
 	mu sync.RWMutex // held for reading while a request changes a section
 	// places :: section → where the file states it, such as "abeyance.yaml:12"

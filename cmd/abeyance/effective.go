@@ -21,22 +21,6 @@ type effectiveRow struct {
 
 // effective lists every setting with its origin, in the order of the example file.
 func (s *settings) effective() ([]effectiveRow, error) {
-	groups, err := s.groupRows()
-	if err != nil {
-		return nil, err
-	}
-	policy, err := s.policyRows()
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(s.settingRows(), s.accountRows(), s.strategyRows(), groups, policy), nil
-}
-
-// ownRows lists the settings that are not in the log: the file, the environment and flags
-// alone say what they are.
-func (s *settings) ownRows() []effectiveRow { return slices.Concat(s.settingRows(), s.strategyRows()) }
-
-func (s *settings) settingRows() []effectiveRow {
 	rows := []effectiveRow{
 		s.row("listen", s.Listen),
 		s.row("data_dir", s.DataDir),
@@ -47,16 +31,30 @@ func (s *settings) settingRows() []effectiveRow {
 		s.row("log.level", s.LogLevel),
 		s.row("log.access", strconv.FormatBool(s.LogAccess)),
 	}
-	return rows
-}
-
-// accountRows lists the accounts of the file.
-func (s *settings) accountRows() (rows []effectiveRow) {
 	for i, a := range s.file.file.accounts() {
 		spec := a.put("").Spec
 		rows = append(rows, effectiveRow{"accounts." + a.ID, describeSpec(&spec), s.file.origin("accounts", strconv.Itoa(i))})
 	}
-	return rows
+	rows = append(rows, s.strategyRows()...)
+	groups, err := s.groupRows()
+	if err != nil {
+		return nil, err
+	}
+	policy, err := s.policyRows()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(rows, groups, policy), nil
+}
+
+// ownRows lists the settings that are not in the log: the file, the environment and flags
+// alone say what they are.
+func (s *settings) ownRows() ([]effectiveRow, error) {
+	rows, err := s.effective()
+	return slices.DeleteFunc(rows, func(r effectiveRow) bool {
+		section, _, _ := strings.Cut(r.Key, ".")
+		return slices.Contains([]string{"accounts", "bootstrap", "groups", "aliases", "policy"}, section)
+	}), err
 }
 
 func (s *settings) row(key, value string) effectiveRow {

@@ -144,7 +144,8 @@ func newGroupsPlanCommand(env *environment) *cobra.Command {
 model that blocks are known by, and each account and target that is blocked. Nothing is
 changed. It is 'groups apply --dry-run', and answers also while a configuration file owns
 the groups: the file to plan with is its next version.`,
-		Args: arguments(0, 0, ""),
+		Example: "  abeyance groups plan -f groups.yaml",
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usage("groups plan needs -f FILE; - is the standard input")

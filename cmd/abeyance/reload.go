@@ -57,10 +57,11 @@ func newReloader(d *daemon, parts []reloadPart) (*reloader, error) {
 		r.outcomes.WithLabelValues(outcome)
 	}
 	r.good.Set(1)
-	for _, row := range d.settings.ownRows() {
+	rows, err := d.settings.ownRows()
+	for _, row := range rows {
 		r.running[row.Key] = row.Value
 	}
-	return r, errors.Join(d.registry.Register(r.outcomes), d.registry.Register(r.good))
+	return r, errors.Join(err, d.registry.Register(r.outcomes), d.registry.Register(r.good))
 }
 
 // The outcomes of a reload.
@@ -159,7 +160,10 @@ func (r *reloader) plan(s *projection.State) (*reloadPlan, error) {
 	if err != nil {
 		return nil, &api.ConfigError{Err: err}
 	}
-	p := &reloadPlan{next: next, rows: next.ownRows()}
+	p := &reloadPlan{next: next}
+	if p.rows, err = next.ownRows(); err != nil {
+		return nil, &api.ConfigError{Err: err} // unreachable: the settings were checked
+	}
 	for _, part := range r.parts {
 		apply, err := part.prepare(next)
 		if err != nil {

@@ -22,19 +22,19 @@ import (
 	"github.com/abeyance/abeyance/router"
 )
 
-// lockedBuffer takes what a daemon logs while a test reads it.
-type lockedBuffer struct {
+// daemonLog takes what a daemon logs while a test reads it.
+type daemonLog struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
+func (l *daemonLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lockedBuffer) String() string {
+func (l *daemonLog) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
@@ -45,7 +45,7 @@ type configured struct {
 	*daemon
 	t    *testing.T
 	name string // of the file
-	logs *lockedBuffer
+	logs *daemonLog
 }
 
 // startConfigured starts a daemon with a file, on a directory of its own. parts follow
@@ -55,7 +55,7 @@ func startConfigured(t *testing.T, file string, parts ...reloadPart) *configured
 	others := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, others) })
 	dir := t.TempDir()
-	c := &configured{t: t, name: filepath.Join(dir, "c.yaml"), logs: new(lockedBuffer)}
+	c := &configured{t: t, name: filepath.Join(dir, "c.yaml"), logs: new(daemonLog)}
 	file = fmt.Sprintf("data_dir: %q\nlisten: 127.0.0.1:0\n%s", filepath.Join(dir, "data"), file)
 	write(t, c.name, file)
 	env := &environment{standard: standard{nil, new(bytes.Buffer), c.logs}, getenv: func(string) string { return "" }, now: time.Now}

@@ -18,7 +18,8 @@ is checked first: with one mistake nothing changes, and the daemon goes on with 
 good one. What only a restart brings is shown too.
 
 The daemon also does it by itself: when the file changes, and on SIGHUP.`,
-		Args: arguments(0, 0, ""),
+		Example: "  abeyance reload --dry-run\n  abeyance reload",
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := env.daemon()
 			if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,6 +92,9 @@ func (env *environment) settle(cmd *cobra.Command) error {
 	if err := env.takeVariables(cmd); err != nil {
 		return err
 	}
+	env.dataDir = cmp.Or(env.dataDir, env.getenv(envDataDir))
+	env.url = cmp.Or(env.url, env.getenv(envURL))
+	env.tokenFile = cmp.Or(env.tokenFile, env.getenv(envTokenFile))
 	if !logsVariables(cmd) {
 		for _, warning := range env.unknownVariables(cmd.Root()) {
 			env.say("warning: %s", warning)

@@ -18,9 +18,11 @@ func newConfigSchemaCommand(env *environment) *cobra.Command {
 		Use:   "schema",
 		Short: "Print the JSON schema of the configuration file, for editors",
 		Long: `Print the JSON schema of the configuration file. Editors that know it complete keys, show
-what they mean and underline mistakes. With the YAML language server, as in VS Code, name
-it in the file's first line.`,
-		Example: "  abeyance config schema > abeyance.schema.json\n  # yaml-language-server: $schema=abeyance.schema.json",
+what they mean and underline mistakes. With the YAML language server, as in VS Code, it is
+named in the file's first line:
+
+  # yaml-language-server: $schema=abeyance.schema.json`,
+		Example: "  abeyance config schema > abeyance.schema.json",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := env.out.Write(configSchema)

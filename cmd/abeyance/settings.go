@@ -82,7 +82,7 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 			return nil, &exitError{exitUsage, err}
 		}
 	}
-	file, given := &s.file.file, cmd.Flags().Changed
+	file, given := &s.file.file, func(flag string) bool { return cmd.Flags().Changed(flag) || env.variables[flag] != "" }
 	s.variables = env.variables
 	tls, log := cmp.Or(file.TLS, &tlsConfig{}), cmp.Or(file.Log, &logConfig{})
 	choose(s, given, choice[string]{key: "listen", to: &s.Listen, base: defaultListen, file: file.Listen, flag: "listen", value: f.listen})

@@ -63,6 +63,12 @@ func showVariables(root *cobra.Command) {
 	}
 }
 
+// placing reports whether a flag says which daemon is meant. Their variables are not set
+// one by one: settle weighs them against the flags.
+func placing(flag string) bool {
+	return slices.Contains([]string{"data-dir", "url", "token-file"}, flag)
+}
+
 // takeVariables sets the flags that were not given from the environment. A variable that
 // is empty counts as not set.
 func (env *environment) takeVariables(cmd *cobra.Command) error {
@@ -72,13 +78,16 @@ func (env *environment) takeVariables(cmd *cobra.Command) error {
 		if f.Changed || value == "" {
 			continue
 		}
-		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			return usage("%s: %v", name, err)
-		}
 		if env.variables == nil {
 			env.variables = map[string]string{}
 		}
 		env.variables[f.Name] = name
+		if placing(f.Name) {
+			continue
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			return usage("%s: %v", name, err)
+		}
 	}
 	return nil
 }
@@ -131,7 +140,7 @@ func (env *environment) unknownVariables(root *cobra.Command) (warnings []string
 			continue
 		}
 		warning := fmt.Sprintf("the environment variable %s is unknown, and sets nothing", name)
-		if near := nearest(name, known); near != "" {
+		if near := nearestVariable(name, known); near != "" {
 			warning = fmt.Sprintf("the environment variable %s is unknown; did you mean %s?", name, near)
 		}
 		warnings = append(warnings, warning)
@@ -183,9 +192,9 @@ func tree(cmd *cobra.Command) func(yield func(*cobra.Command) bool) {
 	}
 }
 
-// nearest returns the name that a misspelt one was most likely meant to be, or an empty
+// nearestVariable returns the name that a misspelt one was most likely meant to be, or an empty
 // one.
-func nearest(name string, names []string) string {
+func nearestVariable(name string, names []string) string {
 	best := slices.MinFunc(names, func(a, b string) int {
 		return cmp.Or(cmp.Compare(distance(name, a), distance(name, b)), strings.Compare(a, b))
 	})
