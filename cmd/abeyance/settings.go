@@ -59,7 +59,7 @@ const insecureFlag = "insecure-plain-http"
 
 func (f *serveFlags) add(to *pflag.FlagSet) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	flags.StringVar(&f.config, "config", "", "configuration `file`; see abeyance.example.yaml")
+	flags.StringVar(&f.config, "config", "", "configuration `file`, read anew when it changes and on SIGHUP; see abeyance.example.yaml")
 	flags.StringVar(&f.listen, "listen", "", "`address` to listen on; port 0 takes a free one (default "+defaultListen+")")
 	flags.BoolVar(&f.observeOnly, "observe-only", false, "decide and record everything, but block no pick")
 	flags.StringVar(&f.cert, "tls-cert", "", "PEM `file` with the certificate chain")

@@ -96,7 +96,7 @@ func (env *environment) takeVariables(cmd *cobra.Command) error {
 // reads it may not have given any.
 func (env *environment) fromVariables(err error) (lines []string) {
 	for _, flag := range slices.Sorted(maps.Keys(env.variables)) {
-		if namesFlag(err.Error(), flag) {
+		if namesFlag(err.Error(), flag) && !strings.Contains(err.Error(), env.variables[flag]) {
 			lines = append(lines, fmt.Sprintf("--%s is set by %s", flag, env.variables[flag]))
 		}
 	}
