@@ -124,6 +124,11 @@ type accountPath struct {
 }
 
 func putAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPut) (AccountAnswer, error) {
+	done, err := b.Owners.change(SectionAccounts, nil) // an observed account would be adopted
+	if err != nil {
+		return AccountAnswer{}, err
+	}
+	defer done()
 	put := &projection.PutAccount{ID: b.stored(ctx, in.ID), Spec: events.AccountSpec{
 		Provider: q.Provider, Priority: q.Priority, Weight: q.Weight, Disabled: q.Disabled,
 		DisableCooling: q.DisableCooling, CredentialVersion: q.CredentialVersion,
@@ -145,7 +150,7 @@ func putAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPut)
 
 func patchAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPatch) (AccountAnswer, error) {
 	id := b.stored(ctx, in.ID)
-	return b.changeAccount(ctx, id, q.OnBehalfOf, &projection.PatchAccount{
+	return b.changeOneAccount(ctx, id, q.OnBehalfOf, &projection.PatchAccount{
 		ID: id, Priority: q.Priority, Weight: q.Weight, Disabled: q.Disabled,
 		DisableCooling: q.DisableCooling, CredentialVersion: q.CredentialVersion,
 	})
@@ -160,7 +165,17 @@ type removeAccountInput struct {
 
 func removeAccount(ctx context.Context, b *Backend, in *removeAccountInput) (AccountAnswer, error) {
 	id := b.stored(ctx, in.ID)
-	return b.changeAccount(ctx, id, in.OnBehalfOf, &projection.RemoveAccount{ID: id, Reason: in.Reason, Force: in.Force})
+	return b.changeOneAccount(ctx, id, in.OnBehalfOf, &projection.RemoveAccount{ID: id, Reason: in.Reason, Force: in.Force})
+}
+
+// changeOneAccount is changeAccount for what may not be done to an account of a file.
+func (b *Backend) changeOneAccount(ctx context.Context, id, onBehalfOf string, do projection.Intent) (AccountAnswer, error) {
+	done, err := b.changeOne(id)
+	if err != nil {
+		return AccountAnswer{}, err
+	}
+	defer done()
+	return b.changeAccount(ctx, id, onBehalfOf, do)
 }
 
 // changeAccount runs a command about one account and shows the account after it.

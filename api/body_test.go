@@ -23,6 +23,7 @@ func takingBodies() map[string]string {
 		"PATCH /v1/accounts/{id}": `{"priority":0}`,
 		"PUT /v1/groups":          `{"dry_run":true}`,
 		"PUT /v1/policy":          `{"dry_run":true}`,
+		"POST /v1/reload":         `{"dry_run":true,"on_behalf_of":"ops"}`,
 		"POST /v1/tokens":         `{"name":"t","scopes":["read"]}`,
 		"POST /v1/replay":         `{"from":"seq:1"}`,
 		"POST /v1/session":        `{"person":"ops"}`,

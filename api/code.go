@@ -35,6 +35,8 @@ const (
 	CodeBodyTooLarge     Code = "body_too_large"         //
 	CodeMediaType        Code = "unsupported_media_type" //
 	CodeInvalidImport    Code = "invalid_import"         // the file is none that can be imported; the detail names the line
+	CodeOwned            Code = "owned_by_file"          // the configuration file owns the section; the detail names its line
+	CodeInvalidConfig    Code = "invalid_config"         // the configuration file; the detail names each mistake with its line
 	CodeLogNotEmpty      Code = "log_not_empty"          // an export makes a whole log, and this one has records
 	CodeWholeAccount     Code = "whole_account"          // the account as a whole is blocked, and one group was to be freed
 	CodeInternal         Code = "internal"               // a fault of the server
@@ -59,7 +61,7 @@ func Codes() []Code {
 		Code(router.BlockHeld), Code(router.BlockCooling),
 		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
 		CodeCrossOrigin, CodeMisdirected, CodeWrongTokens, CodeTooManyChanges, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
-		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeWholeAccount, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
+		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeWholeAccount, CodeOwned, CodeInvalidConfig, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
 		CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled,
 	}
 }
@@ -81,7 +83,7 @@ func (c Code) Status() int {
 		return http.StatusMethodNotAllowed
 	case CodeTimeout:
 		return http.StatusRequestTimeout
-	case CodeTokenExists, CodeLastAdmin, CodeLogNotEmpty, CodeWholeAccount, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
+	case CodeTokenExists, CodeLastAdmin, CodeLogNotEmpty, CodeWholeAccount, CodeOwned, Code(projection.CodeWrongVerb), Code(projection.CodeAccountRemoved),
 		Code(projection.CodeKeyReused), Code(projection.CodeSuspensionLive), Code(projection.CodePoolFull),
 		Code(projection.CodeModelCellsFull):
 		return http.StatusConflict
@@ -90,7 +92,7 @@ func (c Code) Status() int {
 	case CodeMediaType:
 		return http.StatusUnsupportedMediaType
 	case Code(projection.CodeInvalid), Code(projection.CodeProviderMismatch), Code(projection.CodeInvalidGroups),
-		Code(projection.CodeInvalidPolicy), CodeInvalidImport:
+		Code(projection.CodeInvalidPolicy), CodeInvalidImport, CodeInvalidConfig:
 		return http.StatusUnprocessableEntity
 	case CodeMisdirected:
 		return http.StatusMisdirectedRequest

@@ -190,6 +190,13 @@ func (b *Backend) compatChange(ctx context.Context, parse func([]byte) (compat.R
 	if given, _ := q.About(); given != "" {
 		b.stored(ctx, given)
 	}
+	if _, ok := q.(*compat.PutGroups); ok {
+		done, err := b.changeSection(SectionGroups, false)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	service := compat.Service{Engine: b.Engine, Identities: b.Identities}
 	return service.Do(ctx, x.origin("operator", ""), q)
 }

@@ -154,7 +154,13 @@ type dryRun struct {
 }
 
 func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (GroupsAnswer, error) {
-	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefineGroups{Config: q.GroupsConfig, DryRun: q.DryRun || in.DryRun})
+	dry := q.DryRun || in.DryRun
+	done, err := b.changeSection(SectionGroups, dry)
+	if err != nil {
+		return GroupsAnswer{}, err
+	}
+	defer done()
+	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefineGroups{Config: q.GroupsConfig, DryRun: dry})
 	if err != nil {
 		return GroupsAnswer{}, err
 	}
@@ -165,18 +171,27 @@ func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (Group
 			a.GroupsDefinition, err = groupsDefinition(would)
 		}
 	}
-	a.Change = &GroupsChange{Change: change(&o), DryRun: o.DryRun, Version: a.Version, Models: []ModelChange{}, Cells: []CellMove{}}
-	if o.Plan == nil {
-		return a, err // repeated: its plan is not kept
-	}
-	a.Change.Version = o.Plan.Version
-	for _, m := range o.Plan.Models {
-		a.Change.Models = append(a.Change.Models, ModelChange(m))
-	}
-	for _, c := range o.Plan.Cells {
-		a.Change.Cells = append(a.Change.Cells, CellMove{b.Identities.Given(c.Account), c.From, c.To, c.Merged})
+	a.Change = &GroupsChange{Change: change(&o), DryRun: o.DryRun, Version: a.Version}
+	a.Change.Models, a.Change.Cells = b.plan(o.Plan)
+	if o.Plan != nil { // repeated: its plan is not kept
+		a.Change.Version = o.Plan.Version
 	}
 	return a, err
+}
+
+// plan shows what new groups change; a nil plan nothing.
+func (b *Backend) plan(p *projection.GroupsPlan) ([]ModelChange, []CellMove) {
+	models, cells := []ModelChange{}, []CellMove{}
+	if p == nil {
+		return models, cells
+	}
+	for _, m := range p.Models {
+		models = append(models, ModelChange(m))
+	}
+	for _, c := range p.Cells {
+		cells = append(cells, CellMove{b.Identities.Given(c.Account), c.From, c.To, c.Merged})
+	}
+	return models, cells
 }
 
 // foreseen returns the event that a command would append now, zero if none of the type.
@@ -209,7 +224,13 @@ func policyDefinition(e *events.PolicyDefined) (PolicyDefinition, error) {
 }
 
 func putPolicy(ctx context.Context, b *Backend, in *dryRun, q *PolicyPut) (PolicyAnswer, error) {
-	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefinePolicy{Config: q.PolicyConfig, DryRun: q.DryRun || in.DryRun})
+	dry := q.DryRun || in.DryRun
+	done, err := b.changeSection(SectionPolicy, dry)
+	if err != nil {
+		return PolicyAnswer{}, err
+	}
+	defer done()
+	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefinePolicy{Config: q.PolicyConfig, DryRun: dry})
 	if err != nil {
 		return PolicyAnswer{}, err
 	}

@@ -126,7 +126,7 @@ func (s *Server) finish(x *exchange) {
 	}
 	took := time.Since(x.began)
 	s.metrics.count(x, took)
-	if s.access {
+	if s.access.Load() {
 		attrs := x.attrs(took)
 		if client := s.peers.of(x.request); client != socketPeer(x.request.RemoteAddr) { // a trusted proxy named it
 			attrs = append(attrs, slog.String("client", client.String()))

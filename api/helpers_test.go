@@ -64,6 +64,7 @@ type bench struct {
 	// token :: name → the token itself; one per scope, named after it
 	token    map[string]string
 	logs     *bytes.Buffer
+	owners   *api.Owners
 	registry *prometheus.Registry
 }
 
@@ -84,7 +85,7 @@ func newBench(t testing.TB, tunes ...tune) *bench {
 	}
 	b := &bench{
 		t: t, log: eventstest.New(), book: identity.New(), clock: &clock{t: start()}, token: map[string]string{},
-		logs: new(bytes.Buffer), registry: prometheus.NewRegistry(),
+		logs: new(bytes.Buffer), registry: prometheus.NewRegistry(), owners: new(api.Owners),
 	}
 	dir := t.TempDir()
 	var err error
@@ -136,7 +137,8 @@ func newBench(t testing.TB, tunes ...tune) *bench {
 func (b *bench) backend() api.Backend {
 	return api.Backend{
 		Engine: b.engine, Router: router.New(b.engine, &router.Options{Identities: b.book}), Identities: b.book,
-		Bytes: func() int64 { return 4096 },
+		Bytes:  func() int64 { return 4096 },
+		Owners: b.owners, Reload: b.reload,
 	}
 }
 

@@ -142,6 +142,11 @@ func (b *Backend) importFile(r *http.Request) (*ImportAnswer, error) {
 	}
 	i := &fileImport{b: b, file: file, do: &projection.Import{Source: file.Source, DryRun: dry}, onBehalfOf: q.Get("on_behalf_of")}
 	if groups {
+		done, err := b.changeSection(SectionGroups, dry)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
 		if i.do.Groups, err = b.configuredWith(file.Groups); err != nil {
 			return nil, err
 		}

@@ -83,6 +83,9 @@ func (b *Backend) refusal(err error) *Problem {
 		p.Cells = b.cells(e.Cells[:min(len(e.Cells), maxProblemCells)])
 		return p
 	}
+	if e, ok := errors.AsType[*ConfigError](err); ok {
+		return newProblem(CodeInvalidConfig, e.Error())
+	}
 	for _, known := range []struct {
 		err  error
 		code Code

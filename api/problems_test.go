@@ -34,7 +34,7 @@ func TestEveryCodeHasOneStatus(t *testing.T) {
 		"invalid_body": 400, "unknown_parameter": 400, "invalid_page_token": 400, "at_in_future": 400, "unauthorized": 401,
 		"forbidden_scope": 403, "cross_origin": 403, "misdirected_request": 421, "too_many_wrong_tokens": 429, "too_many_changes": 429, "not_found": 404, "unknown_event": 404, "unknown_token": 404,
 		"method_not_allowed": 405, "request_timeout": 408, "token_exists": 409, "last_admin_token": 409, "body_too_large": 413,
-		"unsupported_media_type": 415, "invalid_import": 422, "log_not_empty": 409, "whole_account": 409, "internal": 500, "not_available": 501, "starting": 503, "busy": 503, "disk_full": 503, "stopped": 503,
+		"unsupported_media_type": 415, "invalid_import": 422, "log_not_empty": 409, "whole_account": 409, "owned_by_file": 409, "invalid_config": 422, "internal": 500, "not_available": 501, "starting": 503, "busy": 503, "disk_full": 503, "stopped": 503,
 		"outcome_unknown": 503, "canceled": 503,
 	} {
 		if code.Status() != status {

@@ -31,6 +31,7 @@ func (s *Server) route(version string) {
 	s.routeAccounts()
 	s.routeForget()
 	s.routeDefinitions()
+	s.routeReload()
 	s.routeEvents()
 	s.routeEpisodes()
 	s.routeStream(guarded)

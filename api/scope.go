@@ -80,6 +80,7 @@ func routeScopes() map[string]Scope {
 		"POST /v1/accounts/{id}/forget": ScopeAdmin,
 		"PUT /v1/groups":                ScopeAdmin,
 		"PUT /v1/policy":                ScopeAdmin,
+		"POST /v1/reload":               ScopeAdmin,
 		"POST /v1/import":               ScopeAdmin,
 		"GET /v1/export":                ScopeAdmin,
 		"GET /v1/verify":                ScopeAdmin,

@@ -57,6 +57,12 @@ type Backend struct {
 	// Identities maps account ids that hold e-mail addresses. Nil: ids are stored as
 	// given. It must be the book of Router.
 	Identities *identity.Book
+	// Owners says which sections of the configuration a file owns, so that requests may
+	// not change them. Nil: none.
+	Owners *Owners
+	// Reload puts the configuration file in force; its errors are a *ConfigError, or those
+	// of [projection.Engine.Execute]. Nil: the server cannot.
+	Reload func(context.Context, ReloadCommand) (Reloaded, error)
 	// Verify reads the whole log and returns the last record that is what was
 	// written; an *events.ChainError says what is not, and an error with a method
 	// Damaged() string which other file is not. Nil: the server cannot.
@@ -74,7 +80,7 @@ type Server struct {
 	sessions    *Sessions                    // nil: none
 	pages       atomic.Pointer[http.Handler] // the dashboard; nil: none
 	logger      *slog.Logger
-	access      bool
+	access      atomic.Bool
 	scopes      map[string]Scope
 	hosts       hosts
 	origins     *http.CrossOriginProtection
@@ -103,7 +109,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("a server needs tokens")
 	}
 	s := &Server{
-		tokens: o.Tokens, sessions: o.Sessions, logger: o.Logger, access: o.AccessLog,
+		tokens: o.Tokens, sessions: o.Sessions, logger: o.Logger,
 		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
 		replaying: make(chan struct{}, 1), peers: peers{o.TrustedProxies}, guesses: newGuesses(), changes: changePace(o.MaxChangesPerSecond),
 	}
@@ -117,6 +123,7 @@ func New(o Options) (*Server, error) {
 	if s.registry == nil {
 		s.registry = prometheus.NewRegistry()
 	}
+	s.access.Store(o.AccessLog)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
@@ -131,6 +138,9 @@ func New(o Options) (*Server, error) {
 
 // Ready gives the server what it works on.
 func (s *Server) Ready(b Backend) { s.backend.Store(&b) }
+
+// SetAccessLog turns on or off that every request is logged.
+func (s *Server) SetAccessLog(on bool) { s.access.Store(on) }
 
 // Drain ends the streams, which would go on for ever, and lets none begin. A server of
 // [NewHTTPServer] does it when it is shut down.

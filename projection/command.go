@@ -16,7 +16,7 @@ type Command struct {
 
 // Intent is the wish itself: [*Report], [*Suspend], [*Lift], [*Clear], [*Recheck],
 // [*Expire], [*PutAccount], [*PatchAccount], [*RemoveAccount], [*DefineGroups],
-// [*DefinePolicy] or [*Import].
+// [*DefinePolicy], [*Configure] or [*Import].
 type Intent interface {
 	decide(d *decider) error
 }

@@ -96,6 +96,8 @@ func (e *Engine) write() error {
 			}
 		case <-timer.C:
 			e.refresh()
+		case set := <-e.control:
+			set()
 		case <-stop:
 			stop = nil
 		}
@@ -123,6 +125,8 @@ func (e *Engine) linger() {
 		case <-timer.C:
 			e.refresh()
 			timer.Reset(e.untilStale())
+		case set := <-e.control:
+			set()
 		case <-e.stop:
 			return
 		}

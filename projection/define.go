@@ -188,12 +188,7 @@ func (c *RemoveAccount) decide(d *decider) error {
 	if err != nil {
 		return err
 	}
-	var live []events.Cell
-	for i := range a.Cells {
-		if a.Cells[i].suspended(d.now) != nil {
-			live = append(live, events.Cell{Account: a.ID, Target: a.Cells[i].Target})
-		}
-	}
+	live := a.suspensions(d.now)
 	if len(live) > 0 && !c.Force {
 		return &Error{
 			Code: CodeSuspensionLive, Cells: live,

@@ -59,8 +59,10 @@ type Options struct {
 	// in force, over this binary's defaults.
 	Groups *GroupsConfig
 	Policy *PolicyConfig
-	// Accounts are put into the pool at start. Accounts that are not listed stay.
-	Accounts []PutAccount
+	// Accounts are put into the pool at start. Accounts that are not listed stay, unless
+	// WholePool says that Accounts are all that is configured; see [Configure].
+	Accounts  []PutAccount
+	WholePool bool
 	// ObserveOnly decides and records everything, but no pick is ever blocked.
 	ObserveOnly bool
 	// Checkpoints are where states are kept for later starts and as-of answers. Nil:
@@ -113,6 +115,9 @@ type Engine struct {
 	last     int    // commands of the batch before
 
 	appended chan error // what became of the batch on its way
+
+	control chan func() // run by the writer between two batches
+	observe bool        // the writer's own: the next view is of an engine that only observes
 }
 
 // ClockJump is the last jump of the wall clock against the monotonic one.
@@ -143,7 +148,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	e := &Engine{
 		log: log, logger: o.Logger, now: o.Now, work: o.State,
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), dead: make(chan struct{}),
-		ended: make(chan struct{}), appended: make(chan error, 1),
+		ended: make(chan struct{}), appended: make(chan error, 1), control: make(chan func()), observe: o.ObserveOnly,
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -214,10 +219,7 @@ func (e *Engine) configure(ctx context.Context, o *Options) error {
 	if o.Loss != nil {
 		intents = append(intents, &acceptLoss{*o.Loss})
 	}
-	intents = append(intents, &DefineGroups{Config: *groups}, &DefinePolicy{Config: *policy})
-	if len(o.Accounts) > 0 {
-		intents = append(intents, putAccounts(o.Accounts))
-	}
+	intents = append(intents, &Configure{Groups: groups, Policy: policy, Accounts: o.Accounts, WholePool: o.WholePool})
 	for _, do := range intents {
 		origin := events.Origin{Actor: ActorConfig, Via: events.ViaGo}
 		if _, err := e.Execute(ctx, Command{Origin: origin, Do: do}); err != nil {
@@ -243,6 +245,29 @@ func (e *Engine) State() *State { return e.view.Load().State }
 // provider may have become usable, or due for a probe. Call leave when done with it.
 func (e *Engine) Wait(provider string) (changed <-chan struct{}, leave func()) {
 	return e.gates.wait(provider)
+}
+
+// SetObserveOnly turns on or off that everything is decided and recorded, and no pick is
+// ever blocked; see [Options]. It holds when the method returns. The error is ErrStopped
+// or the context's.
+func (e *Engine) SetObserveOnly(ctx context.Context, on bool) error {
+	done := make(chan struct{})
+	set := func() {
+		defer close(done)
+		e.observe = on
+		v := *e.view.Load()
+		v.ObserveOnly = on
+		e.show(v, gains{all: true})
+	}
+	select {
+	case e.control <- set:
+		<-done
+		return nil
+	case <-e.ended:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Now returns the engine's clock.

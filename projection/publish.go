@@ -37,6 +37,7 @@ func (e *Engine) publish(b *batch) {
 	if e.view.Load().Degraded {
 		e.logger.Info("the log can be written again", "seq", uint64(b.view.State.head.Seq))
 	}
+	b.view.ObserveOnly = e.observe // it may have been turned since the view was prepared
 	e.show(b.view, b.gained)
 	e.refresh() // a deadline passed during the append; or the clock went back
 	e.noteCheckpoint()

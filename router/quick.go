@@ -26,7 +26,7 @@ func (n *name) quick(v *projection.View, q *Request) string {
 	if lane == nil || lane.ProbeDue(false) <= now {
 		return ""
 	}
-	way := n.way
+	way := way(n.way.Load())
 	if q.Strategy != "" {
 		way = wayOf(q.Strategy)
 	}

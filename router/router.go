@@ -54,6 +54,10 @@ func (r *Router) As(o events.Origin) *Router {
 	return &c
 }
 
+// SetStrategies puts other strategies in force where a request names none. Turns go on
+// from where they are.
+func (r *Router) SetStrategies(s Strategies) { r.memory.change(s) }
+
 // Request asks for an account.
 type Request struct {
 	Provider string
@@ -104,7 +108,7 @@ func (r *Router) pick(v *projection.View, q Request) (Lease, error) {
 		q.Now = r.engine.Now()
 	}
 	n := r.memory.name(v.State.Groups(), q.Provider, q.Model)
-	s := selection{q: q, view: v, id: n.id, ids: r.ids, memory: r.memory, turns: n.turns, strategy: n.strategy}
+	s := selection{q: q, view: v, id: n.id, ids: r.ids, memory: r.memory, turns: n.turns, strategy: *n.strategy.Load()}
 	if q.Strategy != "" {
 		s.strategy = q.Strategy
 	}

@@ -27,7 +27,7 @@ type memory struct {
 	turns      atomic.Pointer[map[turnKey]*turns]
 	overflow   turns         // shared by what does not fit
 	claims     atomic.Uint64 // the number of the last claim
-	strategies Strategies
+	strategies atomic.Pointer[Strategies]
 }
 
 type (
@@ -42,8 +42,32 @@ type name struct {
 	groups   *projection.Groups
 	id       *projection.Resolution
 	turns    *turns
-	strategy Strategy
-	way      way // of the strategy
+	strategy atomic.Pointer[Strategy]
+	way      atomic.Uint32 // of the strategy
+}
+
+// follow makes a name follow the strategies in force. Whoever follows looks again whether
+// they still are, so that a name never keeps those before: the table and its slots share
+// it.
+func (m *memory) follow(n *name) {
+	for {
+		all := m.strategies.Load()
+		s := all.of(n.id.Provider)
+		n.strategy.Store(&s)
+		n.way.Store(uint32(wayOf(s)))
+		if m.strategies.Load() == all {
+			return
+		}
+	}
+}
+
+// change puts other strategies in force. Turns stay where they are.
+func (m *memory) change(s Strategies) {
+	s.Providers = maps.Clone(s.Providers)
+	m.strategies.Store(&s)
+	for _, n := range *m.names.Load() {
+		m.follow(n)
+	}
 }
 
 // turns are those of one target, a turn for each priority met.
@@ -67,7 +91,8 @@ type turn struct {
 }
 
 func newMemory(s Strategies) *memory {
-	m := &memory{strategies: s}
+	m := &memory{}
+	m.strategies.Store(&s)
 	m.names.Store(&map[nameKey]*name{})
 	m.turns.Store(&map[turnKey]*turns{})
 	return m
@@ -112,8 +137,8 @@ func (m *memory) name(g *projection.Groups, provider, model string) *name {
 func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 	id := g.Resolve(provider, model)
 	key := nameKey{strings.Clone(provider), strings.Clone(model)}
-	n := &name{key: key, groups: g, id: id, turns: m.turnsOf(id), strategy: m.strategies.of(id.Provider)}
-	n.way = wayOf(n.strategy)
+	n := &name{key: key, groups: g, id: id, turns: m.turnsOf(id)}
+	m.follow(n)
 	for {
 		table := m.names.Load()
 		if _, known := (*table)[key]; !known && len(*table) >= maxNames {
@@ -122,6 +147,7 @@ func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 		next := maps.Clone(*table)
 		next[key] = n
 		if m.names.CompareAndSwap(table, &next) {
+			m.follow(n) // they may have changed before it was in the table
 			return n
 		}
 	}

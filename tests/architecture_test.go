@@ -82,6 +82,7 @@ func TestBoundedDependencies(t *testing.T) {
 		"github.com/go-chi/chi":              {"api", "tests"},
 		"github.com/danielgtaylor/huma":      {"api", "tests"},
 		"github.com/spf13/cobra":             {"cmd", "tests"},
+		"github.com/fsnotify/fsnotify":       {"cmd", "tests"},
 		"github.com/rogpeppe/go-internal":    {"cmd", "tests"},
 		"github.com/prometheus/client_model": {"tests"},
 		"github.com/anishathalye/porcupine":  {"tests"},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,12 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
+}
+
+// environ is the environment without the variables of the tests, which the program would
+// wonder about, and without settings of whoever runs them.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "ABEYANCE_") })
 }
 
 // daemon is an abeyance process that serves a directory.
@@ -82,7 +89,7 @@ func startDaemon(t *testing.T, dir string, args ...string) *daemon {
 	d := &daemon{t: t, dir: dir, out: new(lockedBuffer)}
 	// Tests change more in a second than operators do.
 	d.cmd = exec.Command(path, append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--max-changes-per-second", "0"}, args...)...)
-	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
+	d.cmd.Stdout, d.cmd.Stderr, d.cmd.Env = d.out, d.out, environ()
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -152,6 +152,7 @@ func command(t *testing.T, args ...string) (code int, said string) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Env = environ()
 	out, err := cmd.CombinedOutput()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)

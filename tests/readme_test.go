@@ -106,7 +106,7 @@ func runSession(t *testing.T, dir string, d *daemon, exchanges []exchange) []str
 	}
 	c := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	c.Dir = dir
-	c.Env = append(os.Environ(), "NO_COLOR=1", "USER=wei", "LOGNAME=wei")
+	c.Env = append(environ(), "NO_COLOR=1", "USER=wei", "LOGNAME=wei")
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	if err := c.Run(); err != nil {

@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -69,28 +67,8 @@ func newSocketClient(address, token string) (*client, error) {
 // address is where the daemon is, for people.
 func (c *client) address() string { return cmp.Or(c.socket, c.base) }
 
-// readToken returns the token in a file. One that everybody on this machine can read is
-// refused; a group may, as the secrets of some orchestrators want it.
-func readToken(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", fmt.Errorf("the token file: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows" {
-		return "", fmt.Errorf("the token file %s can be read by everybody on this machine (its mode is %04o): run chmod 600 on it",
-			name, info.Mode().Perm())
-	}
-	doc, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
-	if err != nil {
-		return "", fmt.Errorf("the token file: %w", err)
-	}
-	token := strings.TrimSpace(string(doc))
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("the token file %s does not hold one token", name)
-	}
-	return token, nil
-}
+// readToken returns the token in a file.
+func readToken(name string) (string, error) { return readSecret("token file", name) }
 
 // call is one request.
 type call struct {

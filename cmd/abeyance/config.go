@@ -10,7 +10,7 @@ func newConfigCommand(env *environment) *cobra.Command {
 	return newParent(&cobra.Command{
 		Use:   "config",
 		Short: "Show and check the daemon's configuration",
-	}, newConfigShowCommand(env), newConfigCheckCommand(env))
+	}, newConfigShowCommand(env), newConfigCheckCommand(env), newConfigSchemaCommand(env))
 }
 
 func newConfigShowCommand(env *environment) *cobra.Command {
@@ -77,6 +77,13 @@ func newConfigCheckCommand(env *environment) *cobra.Command {
 	}
 }
 
+func describeAccounts(f *configFile) string {
+	if f.Accounts == nil {
+		return "the accounts of the log"
+	}
+	return counted(len(*f.Accounts), "account")
+}
+
 func describeConfig(p *parsedConfig) string {
 	groups := "the groups of the log or the defaults"
 	if c := p.file.groups(); c != nil {
@@ -86,5 +93,5 @@ func describeConfig(p *parsedConfig) string {
 	if p.file.Policy != nil {
 		policy = "a policy of its own"
 	}
-	return fmt.Sprintf("%s, %s, %s", counted(len(p.file.Accounts), "account"), groups, policy)
+	return fmt.Sprintf("%s, %s, %s", describeAccounts(&p.file), groups, policy)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -33,10 +34,11 @@ type configFile struct {
 	MaxConnectionsPerPeer *int      `yaml:"max_connections_per_peer"`
 	MaxChangesPerSecond   *int      `yaml:"max_changes_per_second"`
 
-	TLS        *tlsConfig      `yaml:"tls"`
-	Log        *logConfig      `yaml:"log"`
-	Accounts   []accountConfig `yaml:"accounts"`
-	Strategies *strategyConfig `yaml:"strategies"`
+	TLS *tlsConfig `yaml:"tls"`
+	Log *logConfig `yaml:"log"`
+	// Accounts, if the file has the key, are the whole configured pool.
+	Accounts   *[]accountConfig `yaml:"accounts"`
+	Strategies *strategyConfig  `yaml:"strategies"`
 	// Bootstrap, Groups and Aliases are the fields of projection.GroupsConfig.
 	Bootstrap *string                      `yaml:"bootstrap"`
 	Groups    *[]projection.GroupConfig    `yaml:"groups"`
@@ -51,6 +53,7 @@ type tlsConfig struct {
 
 type logConfig struct {
 	Format *string `yaml:"format"`
+	Level  *string `yaml:"level"`
 	Access *bool   `yaml:"access"`
 }
 
@@ -74,6 +77,14 @@ func (a accountConfig) put(stored string) projection.PutAccount {
 	}}
 }
 
+// accounts returns the accounts of the file, if it has any.
+func (f *configFile) accounts() []accountConfig {
+	if f.Accounts == nil {
+		return nil
+	}
+	return *f.Accounts
+}
+
 // groups returns the definitions of the file, or nil if it has none.
 func (f *configFile) groups() *projection.GroupsConfig {
 	if f.Bootstrap == nil && f.Groups == nil && f.Aliases == nil {
@@ -93,6 +104,7 @@ func (f *configFile) groups() *projection.GroupsConfig {
 // stand. The zero value is a file that says nothing.
 type parsedConfig struct {
 	name string
+	sum  fingerprint // of what was read
 	file configFile
 	root *yaml.Node // nil: an empty document
 }
@@ -104,7 +116,23 @@ func loadConfig(name string) (*parsedConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseConfig(name, doc)
+	p, err := parseConfig(name, doc)
+	if p != nil {
+		p.sum = fingerprint(sha256.Sum256(doc))
+	}
+	return p, err
+}
+
+// fingerprint tells whether a file is as it was; the zero value is of one that cannot be
+// read.
+type fingerprint [sha256.Size]byte
+
+func fingerprintOf(name string) fingerprint {
+	doc, err := os.ReadFile(name)
+	if err != nil {
+		return fingerprint{}
+	}
+	return sha256.Sum256(doc)
 }
 
 func parseConfig(name string, doc []byte) (*parsedConfig, error) {
@@ -217,6 +245,9 @@ func (p *parsedConfig) check() error {
 	if f.Log != nil && f.Log.Format != nil {
 		fail(checkLogFormat(*f.Log.Format), "log", "format")
 	}
+	if f.Log != nil && f.Log.Level != nil {
+		fail(checkLogLevel(*f.Log.Level), "log", "level")
+	}
 	if t := f.TLS; t != nil && (t.Cert == nil || *t.Cert == "") != (t.Key == nil || *t.Key == "") {
 		fail(errors.New("cert and key belong together"), "tls")
 	}
@@ -264,7 +295,7 @@ func checkLogFormat(format string) error {
 func (p *parsedConfig) checkAccounts() (int, error) {
 	seen := map[string]bool{}
 	ids := identity.New()
-	for i, a := range p.file.Accounts {
+	for i, a := range p.file.accounts() {
 		switch {
 		case a.ID == "":
 			return i, errors.New("id is missing")
@@ -282,8 +313,10 @@ func (p *parsedConfig) checkAccounts() (int, error) {
 
 // tryOn decides a command without a log: what the engine would refuse at start is
 // refused here, with a line.
-func tryOn(s *projection.State, do projection.Intent) error {
-	_, err := projection.Decide(s, projection.Command{Do: do}, time.Unix(0, 0))
+func tryOn(s *projection.State, do projection.Intent) error { return tryAt(s, do, time.Unix(0, 0)) }
+
+func tryAt(s *projection.State, do projection.Intent, now time.Time) error {
+	_, err := projection.Decide(s, projection.Command{Do: do}, now)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,7 @@ func newDemoCommand(env *environment) *cobra.Command {
 				return err
 			}
 			defer os.RemoveAll(dir)
-			if err := demo.Run(c.Context(), demo.Options{Out: env.out, Program: program, Dir: dir}); err != nil {
+			if err := demo.Run(c.Context(), demo.Options{Out: env.out, Program: program, Dir: dir, Environ: env.withoutVariables()}); err != nil {
 				// An act that is cut off fails in many ways; none of them is news.
 				return cmp.Or(c.Context().Err(), err)
 			}
@@ -48,7 +49,13 @@ func newDemoCommand(env *environment) *cobra.Command {
 			}
 			env.say("\nserving the demo's pool until Ctrl-C; its data is removed afterwards")
 			served := *env
-			served.dataDir = ""
+			served.dataDir, served.variables, served.environ = "", nil, nil
+			served.getenv = func(name string) string {
+				if strings.HasPrefix(name, variablePrefix) {
+					return "" // settings of another daemon
+				}
+				return env.getenv(name)
+			}
 			if code := served.run(c.Context(), []string{"serve", "--data-dir", demo.PoolDir(dir), "--listen", listen}); code != exitOK {
 				return &exitError{code: code}
 			}

@@ -28,11 +28,13 @@ func (s *settings) effective() ([]effectiveRow, error) {
 		s.row("tls.cert", s.Cert),
 		s.row("tls.key", s.Key),
 		s.row("log.format", s.LogFormat),
+		s.row("log.level", s.LogLevel),
 		s.row("log.access", strconv.FormatBool(s.LogAccess)),
 	}
 	rows = slices.Insert(rows, 3, s.network.rows(s)...)
-	for i, a := range s.file.file.Accounts {
-		rows = append(rows, effectiveRow{"accounts." + a.ID, describeAccount(a), s.file.origin("accounts", strconv.Itoa(i))})
+	for i, a := range s.file.file.accounts() {
+		spec := a.put("").Spec
+		rows = append(rows, effectiveRow{"accounts." + a.ID, describeSpec(&spec), s.file.origin("accounts", strconv.Itoa(i))})
 	}
 	rows = append(rows, s.strategyRows()...)
 	groups, err := s.groupRows()
@@ -46,17 +48,34 @@ func (s *settings) effective() ([]effectiveRow, error) {
 	return slices.Concat(rows, groups, policy), nil
 }
 
+// ownRows lists the settings that are not in the log: the file, the environment and flags
+// alone say what they are.
+func (s *settings) ownRows() ([]effectiveRow, error) {
+	rows, err := s.effective()
+	return slices.DeleteFunc(rows, func(r effectiveRow) bool {
+		section, _, _ := strings.Cut(r.Key, ".")
+		return slices.Contains([]string{"accounts", "bootstrap", "groups", "aliases", "policy"}, section)
+	}), err
+}
+
 func (s *settings) row(key, value string) effectiveRow {
 	return effectiveRow{key, value, s.origins[key]}
 }
 
-func describeAccount(a accountConfig) string {
+// describeSpec says in one line what an account is like.
+func describeSpec(a *events.AccountSpec) string {
 	text := fmt.Sprintf("%s, priority %d, weight %d", a.Provider, a.Priority, max(a.Weight, 1))
 	if a.Disabled {
 		text += ", disabled"
 	}
 	if a.DisableCooling {
 		text += ", disable_cooling"
+	}
+	if a.CredentialVersion != "" {
+		text += ", credential_version " + strconv.Quote(a.CredentialVersion)
+	}
+	if a.Origin == events.OriginObserved {
+		text += ", observed"
 	}
 	return text
 }
@@ -71,6 +90,11 @@ func (s *settings) groupRows() ([]effectiveRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.groupRowsOf(c, e), nil
+}
+
+// groupRowsOf lists definitions, each with where the file states it.
+func (s *settings) groupRowsOf(c *projection.GroupsConfig, e *events.GroupsDefined) []effectiveRow {
 	rows := []effectiveRow{{"bootstrap", e.Preset, s.file.origin("bootstrap")}}
 	for _, g := range e.Groups {
 		at := slices.IndexFunc(c.Groups, func(x projection.GroupConfig) bool { return projection.CanonicalGroup(x.ID) == g.ID })
@@ -91,7 +115,7 @@ func (s *settings) groupRows() ([]effectiveRow, error) {
 	for _, a := range e.Aliases {
 		rows = append(rows, effectiveRow{"aliases." + a.Provider + "." + a.Name, a.Model, s.file.origin("aliases", a.Provider, a.Name)})
 	}
-	return rows, nil
+	return rows
 }
 
 // policyRows lists the rules; of a provider's own only those that the file states.
@@ -109,10 +133,7 @@ func (s *settings) policyRows() ([]effectiveRow, error) {
 		rows = append(rows, s.ruleRow(v, "policy"))
 	}
 	for _, provider := range sortedProviders(c) {
-		match := projection.CanonicalProvider(provider)
-		if p, g, ok := strings.Cut(provider, "/"); ok {
-			match = projection.CanonicalProvider(p) + "/" + projection.CanonicalGroup(g)
-		}
+		match := canonicalMatch(provider)
 		i := slices.IndexFunc(e.Policy.Overrides, func(o events.Override) bool { return o.Match == match })
 		for _, v := range ruleValues(&e.Policy.Overrides[i].Rules) {
 			if r := s.ruleRow(v, "policy", "providers", provider); r.Origin != originDefault {
@@ -121,6 +142,15 @@ func (s *settings) policyRows() ([]effectiveRow, error) {
 		}
 	}
 	return rows, nil
+}
+
+// canonicalMatch is the form in which a key of policy.providers is stored.
+func canonicalMatch(key string) string {
+	provider, group, ok := strings.Cut(key, "/")
+	if !ok {
+		return projection.CanonicalProvider(key)
+	}
+	return projection.CanonicalProvider(provider) + "/" + projection.CanonicalGroup(group)
 }
 
 func (s *settings) ruleRow(v ruleValue, under ...string) effectiveRow {

@@ -24,17 +24,21 @@ type standard struct {
 // share. Data goes to out, everything said about it to err.
 type environment struct {
 	standard
-	getenv func(string) string
-	now    func() time.Time
+	getenv  func(string) string
+	environ func() []string // every variable as NAME=VALUE; nil: not to be looked through
+	now     func() time.Time
+	// variables :: flag → the environment variable that set it
+	variables map[string]string
+	warned    bool // of variables that are unknown
 
-	dataDir   string // --data-dir or ABEYANCE_DATA_DIR; empty: none named
-	url       string // --url or ABEYANCE_URL; empty: found in dataDir
-	tokenFile string // --token-file or ABEYANCE_TOKEN_FILE
+	dataDir   string // --data-dir; empty: none named
+	url       string // --url; empty: found in dataDir
+	tokenFile string // --token-file
 	output    string // --output: one of outputs
 	quiet     bool   // --quiet
 }
 
-// The variables that stand in for flags.
+// The variables of flags that texts name.
 const (
 	envDataDir   = "ABEYANCE_DATA_DIR"
 	envURL       = "ABEYANCE_URL"
@@ -44,7 +48,7 @@ const (
 // run is the whole program but for its process: it executes one command line and
 // returns the exit code.
 func run(ctx context.Context, args []string, std standard) int {
-	env := &environment{standard: std, getenv: os.Getenv, now: time.Now}
+	env := &environment{standard: std, getenv: os.Getenv, environ: os.Environ, now: time.Now}
 	return env.run(ctx, args)
 }
 
@@ -66,6 +70,9 @@ func (env *environment) run(ctx context.Context, args []string) int {
 	if !errors.As(err, &silent) || silent.err != nil {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintln(env.err, "abeyance: "+strings.TrimRight(line, "\n"))
+		}
+		for _, line := range env.fromVariables(err) {
+			fmt.Fprintln(env.err, "abeyance: "+line)
 		}
 	}
 	return exitCode(err)

@@ -24,6 +24,9 @@ func (d *daemon) greeting() string {
 	line("log", "%s, seq %d, %s in %s", head.Log, head.Seq, d.checked(), d.took.Round(time.Millisecond))
 	line("data", "%s", d.settings.DataDir)
 	line("token", "%s", d.describeToken())
+	if file := d.settings.file; file.name != "" {
+		line("config", "%s, read anew when it changes: %s", file.name, describeOwned(file.owned()))
+	}
 	line("pool", "%s", describePool(s, now))
 	line("groups", "version %d, %s", s.Groups().Version, d.originOf(d.settings.file.file.groups() != nil, s.Groups().Configured))
 	line("policy", "version %d, %s", s.Policy().Version, d.originOf(d.settings.file.file.Policy != nil, s.Policy().Configured))

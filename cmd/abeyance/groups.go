@@ -17,10 +17,11 @@ func newGroupsCommand(env *environment) *cobra.Command {
 		Use:     "groups",
 		Aliases: []string{"group"},
 		Short:   "List and define quota groups and aliases",
-		Long: `Quota groups say which models share one quota. A file for check and apply has the keys
+		Long: `Quota groups say which models share one quota. A file for check, plan and apply has the keys
 bootstrap, groups and aliases of the daemon's configuration file; other keys of such a
 file are passed over. See abeyance.example.yaml.`,
-	}, newGroupsListCommand(env), newGroupsShowCommand(env), newGroupsCheckCommand(env), newGroupsApplyCommand(env))
+	}, newGroupsListCommand(env), newGroupsShowCommand(env), newGroupsCheckCommand(env), newGroupsPlanCommand(env),
+		newGroupsApplyCommand(env))
 }
 
 func fetchGroups(cmd *cobra.Command, env *environment) (*api.GroupsAnswer, error) {
@@ -134,6 +135,28 @@ func newGroupsCheckCommand(env *environment) *cobra.Command {
 	}
 }
 
+func newGroupsPlanCommand(env *environment) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE",
+		Short: "Show what the groups of a file would change, model by model and cell by cell",
+		Long: `Show what the groups and aliases of a file would change if they were in force: for each
+model that blocks are known by, and each account and target that is blocked. Nothing is
+changed. It is 'groups apply --dry-run', and answers also while a configuration file owns
+the groups: the file to plan with is its next version.`,
+		Example: "  abeyance groups plan -f groups.yaml",
+		Args:    arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage("groups plan needs -f FILE; - is the standard input")
+			}
+			return putGroups(cmd, env, file, true)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "`file` with bootstrap, groups and aliases; - is the standard input")
+	return cmd
+}
+
 func newGroupsApplyCommand(env *environment) *cobra.Command {
 	var file string
 	var dryRun bool
@@ -145,25 +168,30 @@ func newGroupsApplyCommand(env *environment) *cobra.Command {
 			if file == "" {
 				return usage("groups apply needs -f FILE; - is the standard input")
 			}
-			config, err := env.readGroups(file)
-			if err != nil {
-				return err
-			}
-			c, err := env.daemon()
-			if err != nil {
-				return err
-			}
-			var answer api.GroupsAnswer
-			body := api.GroupsPut{GroupsConfig: *config, DryRun: dryRun, OnBehalfOf: env.user()}
-			if err := c.do(cmd.Context(), call{method: http.MethodPut, path: "/v1/groups", body: body}, &answer); err != nil {
-				return err
-			}
-			return printGroupsChange(env, &answer)
+			return putGroups(cmd, env, file, dryRun)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`file` with bootstrap, groups and aliases; - is the standard input")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would change, and change nothing")
 	return cmd
+}
+
+// putGroups sends the groups of a file and shows what they change, or would.
+func putGroups(cmd *cobra.Command, env *environment, file string, dryRun bool) error {
+	config, err := env.readGroups(file)
+	if err != nil {
+		return err
+	}
+	c, err := env.daemon()
+	if err != nil {
+		return err
+	}
+	var answer api.GroupsAnswer
+	body := api.GroupsPut{GroupsConfig: *config, DryRun: dryRun, OnBehalfOf: env.user()}
+	if err := c.do(cmd.Context(), call{method: http.MethodPut, path: "/v1/groups", body: body}, &answer); err != nil {
+		return err
+	}
+	return printGroupsChange(env, &answer)
 }
 
 // groupChange is one line of what new definitions change.

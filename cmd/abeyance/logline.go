@@ -10,7 +10,7 @@ import (
 // newLogHandler writes the daemon's log in one of its forms. In neither can what an
 // upstream or a client wrote begin a line, or do something to a terminal: slog escapes
 // the control characters below the space, and not all others.
-func newLogHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+func newLogHandler(w io.Writer, format string, level slog.Leveler) slog.Handler {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: tame}
 	if format == logJSON {
 		return slog.NewJSONHandler(w, o)

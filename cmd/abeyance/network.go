@@ -81,7 +81,7 @@ func chooseList(s *settings, given func(flag string) bool, c listChoice) {
 		*c.to, s.origins[c.key] = *c.file, s.file.origin(c.key)
 	}
 	if given(c.flag) {
-		*c.to, s.origins[c.key] = c.value, "flag --"+c.flag
+		*c.to, s.origins[c.key] = c.value, s.givenBy(c.flag)
 	}
 }
 

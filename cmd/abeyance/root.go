@@ -33,12 +33,16 @@ Commands talk to a running daemon. They find it by --data-dir, or by --url and
 --token-file. With the daemon stopped, events, why, episodes, replay, verify, backup
 and export read the data directory themselves.
 
+Every flag can be set by an environment variable, and flags win. Those below and the
+ones of serve have their own name, as ABEYANCE_DATA_DIR and ABEYANCE_LISTEN; those of
+another command have its name before it, as ABEYANCE_EVENTS_LIMIT.
+
 Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 4 not authorized, 5 not found, 6 conflict, 8 a wait timed out, 130 interrupted.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              cobra.ArbitraryArgs, // RunE names unknown commands
-		PersistentPreRunE: func(*cobra.Command, []string) error { return env.settle() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return env.settle(cmd) },
 		RunE:              runRoot,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
@@ -51,20 +55,21 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 		&cobra.Group{ID: sectionOther, Title: "Other:"},
 	)
 	flags := root.PersistentFlags()
-	flags.StringVar(&env.dataDir, "data-dir", "", "`directory` of the log, tokens and daemon.json ("+envDataDir+")")
-	flags.StringVar(&env.url, "url", "", "`URL` of the daemon, instead of the one in the data directory ("+envURL+")")
-	flags.StringVar(&env.tokenFile, "token-file", "", "`file` with the token to show the daemon ("+envTokenFile+")")
+	flags.StringVar(&env.dataDir, "data-dir", "", "`directory` of the log, tokens and daemon.json")
+	flags.StringVar(&env.url, "url", "", "`URL` of the daemon, instead of the one in the data directory")
+	flags.StringVar(&env.tokenFile, "token-file", "", "`file` with the token to show the daemon")
 	flags.StringVarP(&env.output, "output", "o", outputTable, "output `format`: "+strings.Join(outputs(), ", "))
 	flags.BoolVarP(&env.quiet, "quiet", "q", false, "print data only, no talk about it")
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(commands(env)...)
+	showVariables(root)
 	return root
 }
 
 // commands lists every command.
 func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
-		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env),
+		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newReloadCommand(env), newTokenCommand(env),
 			newVerifyCommand(env), newBackupCommand(env), newRestoreCommand(env), newExportCommand(env), newImportCommand(env)),
 		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env), newWatchCommand(env), newEpisodesCommand(env), newReplayCommand(env)),
 		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env), newRecheckCommand(env)),
@@ -81,11 +86,20 @@ func section(id string, list ...*cobra.Command) []*cobra.Command {
 	return list
 }
 
-// settle completes the shared flags from the environment and checks them.
-func (env *environment) settle() error {
+// settle completes the flags of a command from the environment and checks the shared
+// ones.
+func (env *environment) settle(cmd *cobra.Command) error {
+	if err := env.takeVariables(cmd); err != nil {
+		return err
+	}
 	env.dataDir = cmp.Or(env.dataDir, env.getenv(envDataDir))
 	env.url = cmp.Or(env.url, env.getenv(envURL))
 	env.tokenFile = cmp.Or(env.tokenFile, env.getenv(envTokenFile))
+	if !logsVariables(cmd) {
+		for _, warning := range env.unknownVariables(cmd.Root()) {
+			env.say("warning: %s", warning)
+		}
+	}
 	if !slices.Contains(outputs(), env.output) {
 		return usage("--output %q is none of %s", env.output, strings.Join(outputs(), ", "))
 	}
@@ -150,6 +164,9 @@ func newParent(parent *cobra.Command, children ...*cobra.Command) *cobra.Command
 			return unknownCommand(cmd, args[0])
 		}
 		first.SetContext(cmd.Context())
+		if err := first.Root().PersistentPreRunE(first, nil); err != nil { // for the flags that are the first's own
+			return err
+		}
 		return first.RunE(first, nil)
 	}
 	return parent

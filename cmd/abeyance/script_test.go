@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -30,8 +31,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"ready": ready,
-			"rot":   rot,
+			"ready":      ready,
+			"rot":        rot,
+			"eventually": eventually,
 
 			"certificate": certificate,
 		},
@@ -79,6 +81,24 @@ func answers(ctx context.Context, base string) bool {
 	}
 	defer res.Body.Close()
 	return res.StatusCode == http.StatusOK
+}
+
+// eventually runs a command until a line of what it prints matches.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually PATTERN COMMAND [ARGUMENT...]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(20 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if out := ts.ReadFile("stdout"); err == nil && pattern.MatchString(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("never matched %s: %v", args[0], err)
+		}
+	}
 }
 
 // rot flips one bit in every place where a file holds a text: pages that bbolt no

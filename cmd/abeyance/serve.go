@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,30 +56,52 @@ without a restart. The command line trusts a certificate of your own if SSL_CERT
 names it. --listen unix:/path serves a socket that only your user can use.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.resolve(env, cmd)
+			s, err := f.resolveServable(env, cmd)
 			if err != nil {
 				return err
 			}
-			if s.DataDir == "" {
-				return usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
+			d := newDaemon(env, s)
+			d.resolve = func() (*settings, error) { return f.resolveServable(env, cmd) }
+			for _, warning := range env.unknownVariables(cmd.Root()) {
+				d.logger.Warn(warning)
 			}
-			if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
-				return usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
-			}
-			return newDaemon(env, s).run(cmd.Context())
+			return d.run(cmd.Context())
 		},
 	}
 	f.add(cmd.Flags())
 	return cmd
 }
 
+// resolveServable completes the settings and refuses those that a daemon does not start
+// with.
+func (f *serveFlags) resolveServable(env *environment, cmd *cobra.Command) (*settings, error) {
+	s, err := f.resolve(env, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if s.DataDir == "" {
+		return nil, usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
+	}
+	if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
+		return nil, usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
+	}
+	return s, nil
+}
+
 // daemon is one run of serve. The fields below the line are set by its steps, in
 // the order that close undoes.
 type daemon struct {
 	env      *environment
-	settings *settings
+	settings *settings // as it was started with
 	logger   *slog.Logger
+	logs     *logSwitch
 	registry *prometheus.Registry
+	// resolve reads the settings anew, for a reload.
+	resolve func() (*settings, error)
+	// reloaders are the parts of the daemon that follow its settings while it runs; the
+	// steps of start add theirs, before openEngine.
+	reloaders []reloadPart
+	owners    *api.Owners // of the sections of the configuration
 
 	listener   net.Listener
 	cert       *api.Certificate // nil: plain HTTP
@@ -98,21 +119,27 @@ type daemon struct {
 	stories    chan []events.Record
 	telling    sync.WaitGroup
 	engine     *projection.Engine
+	picks      *router.Router
+	reloads    *reloader
+	follow     following // of the configuration file
 	url        string
 }
 
 func newDaemon(env *environment, s *settings) *daemon {
-	level := slog.LevelInfo
-	if env.quiet {
-		level = slog.LevelWarn
+	d := &daemon{
+		env: env, settings: s, registry: prometheus.NewRegistry(), failed: make(chan error, 1), owners: new(api.Owners),
+		resolve: func() (*settings, error) { return s, nil },
 	}
-	d := &daemon{env: env, settings: s, logger: slog.New(newLogHandler(env.err, s.LogFormat, level)), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	d.logger, d.logs = newLogger(env.err)
+	d.logs.set(s, env.quiet)
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d
 }
 
 // run starts, waits for the end, and stops.
 func (d *daemon) run(ctx context.Context) error {
+	ctx, done := d.takeHangups(ctx)
+	defer done()
 	if err := d.listen(); err != nil {
 		return err
 	}
@@ -127,7 +154,7 @@ func (d *daemon) run(ctx context.Context) error {
 // the very first start, and on what is no directory, the log comes first: it makes
 // the directory, or says what is wrong with it.
 func (d *daemon) start(ctx context.Context) error {
-	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.announce}
+	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.followConfig, d.announce}
 	if _, err := os.Stat(filepath.Join(d.settings.DataDir, api.TokensFile)); err != nil {
 		steps[0], steps[1], steps[2] = d.openLog, d.openTokens, d.serve
 	}
@@ -228,8 +255,12 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 		return err
 	}
 	d.identities.Store(d.ids)
-	accounts, err := d.accounts()
+	file := d.settings.file
+	conf, err := file.configure(d.folded.state, d.ids, d.env.now())
 	if err != nil {
+		return err
+	}
+	if err := d.ids.Add(file.file.accountIDs()...); err != nil {
 		return err
 	}
 	head, err := d.log.Head(ctx)
@@ -239,8 +270,8 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.stories = make(chan []events.Record, activityQueue)
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
-		Logger: d.logger, Registerer: d.registry, Now: d.env.now, State: d.folded.state, Accounts: accounts,
-		Groups: d.settings.file.file.groups(), Policy: d.settings.file.file.Policy, ObserveOnly: d.settings.ObserveOnly,
+		Logger: d.logger, Registerer: d.registry, Now: d.env.now, State: d.folded.state,
+		Groups: conf.Groups, Policy: conf.Policy, Accounts: conf.Accounts, WholePool: conf.WholePool, ObserveOnly: d.settings.ObserveOnly,
 		Checkpoints: d.log, Loss: acceptedLoss(d.log),
 	})
 	if err != nil {
@@ -249,31 +280,20 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	picks := router.New(d.engine, &router.Options{Identities: d.ids, Strategies: d.settings.file.file.strategies()})
+	d.picks = router.New(d.engine, &router.Options{Identities: d.ids, Strategies: file.file.strategies()})
+	if d.reloads, err = newReloader(d, append(d.ownParts(), d.reloaders...)); err != nil {
+		return err
+	}
+	if err := d.owners.Hand(func() (map[api.Section]string, error) { return file.owned(), nil }); err != nil {
+		return err // unreachable: it has none of its own
+	}
 	d.server.Ready(api.Backend{
-		Engine: d.engine, Router: picks, Identities: d.ids,
+		Engine: d.engine, Router: d.picks, Identities: d.ids, Owners: d.owners, Reload: d.reloads.request,
 		Verify: func(ctx context.Context) (events.Head, error) { return verifyDir(ctx, d.log, d.settings.DataDir) },
 		Copy:   func(ctx context.Context) (api.Copy, error) { return d.log.Copy(ctx, nil) },
 		Bytes:  func() int64 { return d.log.Stats().Bytes },
 	})
 	return nil
-}
-
-// accounts returns the configured accounts under their stored ids. What the log does
-// not let stand, such as another provider, is named with its line.
-func (d *daemon) accounts() ([]projection.PutAccount, error) {
-	var list []projection.PutAccount
-	for i, a := range d.settings.file.file.Accounts {
-		if err := d.ids.Add(a.ID); err != nil {
-			return nil, err
-		}
-		put := a.put(d.ids.Stored(a.ID))
-		if err := tryOn(d.folded.state, new(put)); err != nil {
-			return nil, d.settings.file.mistake(err, "accounts", strconv.Itoa(i))
-		}
-		list = append(list, put)
-	}
-	return list, nil
 }
 
 // announce says where the daemon is: to the command line by daemon.json, to people
@@ -346,6 +366,7 @@ func (d *daemon) wait(ctx context.Context) error {
 
 // close undoes what start did, as far as that came.
 func (d *daemon) close() error {
+	d.follow.stop()
 	var errs []error
 	if d.url != "" {
 		errs = append(errs, os.Remove(filepath.Join(d.settings.DataDir, nameDaemon)))

@@ -31,6 +31,7 @@ type settings struct {
 	ObserveOnly bool
 	Cert, Key   string
 	LogFormat   string
+	LogLevel    string
 	LogAccess   bool
 	Insecure    bool
 	AcceptLoss  bool // of this run alone: never from a file
@@ -38,6 +39,8 @@ type settings struct {
 
 	file    *parsedConfig // never nil
 	origins map[string]string
+	// variables :: flag → the environment variable that set it
+	variables map[string]string
 }
 
 // serveFlags are the flags of serve and config show. Their defaults are not the
@@ -48,6 +51,7 @@ type serveFlags struct {
 	observeOnly bool
 	cert, key   string
 	logFormat   string
+	logLevel    string
 	logAccess   bool
 	insecure    bool
 	acceptLoss  bool
@@ -57,17 +61,21 @@ type serveFlags struct {
 // insecureFlag is long on purpose: it is to be read before it is typed.
 const insecureFlag = "insecure-plain-http"
 
-func (f *serveFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.config, "config", "", "configuration `file`; see abeyance.example.yaml")
+func (f *serveFlags) add(to *pflag.FlagSet) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.StringVar(&f.config, "config", "", "configuration `file`, read anew when it changes and on SIGHUP; see abeyance.example.yaml")
 	flags.StringVar(&f.listen, "listen", "", "`address` to listen on, or unix:/path; port 0 takes a free one (default "+defaultListen+")")
 	flags.BoolVar(&f.observeOnly, "observe-only", false, "decide and record everything, but block no pick")
 	flags.StringVar(&f.cert, "tls-cert", "", "PEM `file` with the certificate chain")
 	flags.StringVar(&f.key, "tls-key", "", "PEM `file` with the private key")
 	flags.StringVar(&f.logFormat, "log-format", "", "`form` of the log on stderr: text or json (default "+logText+")")
+	flags.StringVar(&f.logLevel, "log-level", "", "least `level` that is logged: "+strings.Join(logLevels(), ", ")+" (default "+logInfo+")")
 	flags.BoolVar(&f.logAccess, "log-access", false, "log every request")
 	flags.BoolVar(&f.acceptLoss, "accept-loss", false, "go on with a log that lacks records it is known to have held, and record that")
 	flags.BoolVar(&f.insecure, insecureFlag, false, "listen beyond loopback without TLS: tokens cross the network readable")
 	f.network.add(flags)
+	flags.VisitAll(markSetting)
+	to.AddFlagSet(flags)
 }
 
 // resolve completes the settings.
@@ -79,22 +87,25 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 			return nil, &exitError{exitUsage, err}
 		}
 	}
-	file, given := &s.file.file, cmd.Flags().Changed
+	file, given := &s.file.file, func(flag string) bool { return cmd.Flags().Changed(flag) || env.variables[flag] != "" }
+	s.variables = env.variables
 	tls, log := cmp.Or(file.TLS, &tlsConfig{}), cmp.Or(file.Log, &logConfig{})
 	choose(s, given, choice[string]{key: "listen", to: &s.Listen, base: defaultListen, file: file.Listen, flag: "listen", value: f.listen})
-	choose(s, given, choice[string]{
-		key: "data_dir", to: &s.DataDir, file: file.DataDir, flag: "data-dir", value: env.dataDir, env: env.getenv(envDataDir),
-	})
+	choose(s, given, choice[string]{key: "data_dir", to: &s.DataDir, file: file.DataDir, flag: "data-dir", value: env.dataDir})
 	choose(s, given, choice[bool]{key: "observe_only", to: &s.ObserveOnly, file: file.ObserveOnly, flag: "observe-only", value: f.observeOnly})
 	choose(s, given, choice[string]{key: "tls.cert", to: &s.Cert, file: tls.Cert, flag: "tls-cert", value: f.cert})
 	choose(s, given, choice[string]{key: "tls.key", to: &s.Key, file: tls.Key, flag: "tls-key", value: f.key})
 	choose(s, given, choice[string]{key: "log.format", to: &s.LogFormat, base: logText, file: log.Format, flag: "log-format", value: f.logFormat})
+	choose(s, given, choice[string]{key: "log.level", to: &s.LogLevel, base: logInfo, file: log.Level, flag: "log-level", value: f.logLevel})
 	choose(s, given, choice[bool]{key: "log.access", to: &s.LogAccess, file: log.Access, flag: "log-access", value: f.logAccess})
 	if err := checkListen(s.Listen); err != nil {
 		return nil, usage("--listen: %v", err)
 	}
 	if err := checkLogFormat(s.LogFormat); err != nil {
 		return nil, usage("--log-format: %v", err)
+	}
+	if err := checkLogLevel(s.LogLevel); err != nil {
+		return nil, usage("--log-level: %v", err)
 	}
 	if (s.Cert == "") != (s.Key == "") {
 		return nil, usage("--tls-cert and --tls-key belong together")
@@ -111,24 +122,27 @@ type choice[T comparable] struct {
 	to    *T
 	base  T      // the default
 	file  *T     // nil: the file does not say
-	env   T      // the zero value: the environment does not say
 	flag  string // its name
-	value T      // the flag's, if it was given
+	value T      // the flag's, if it was given, or set from the environment
 }
 
 // choose sets one setting and notes its origin.
 func choose[T comparable](s *settings, given func(flag string) bool, c choice[T]) {
-	var none T
 	*c.to, s.origins[c.key] = c.base, originDefault
 	if c.file != nil {
 		*c.to, s.origins[c.key] = *c.file, s.file.origin(strings.Split(c.key, ".")...)
 	}
-	if c.env != none {
-		*c.to, s.origins[c.key] = c.env, "environment"
-	}
 	if given(c.flag) {
-		*c.to, s.origins[c.key] = c.value, "flag --"+c.flag
+		*c.to, s.origins[c.key] = c.value, s.givenBy(c.flag)
 	}
+}
+
+// givenBy says where the value of a flag comes from: itself, or a variable.
+func (s *settings) givenBy(flag string) string {
+	if variable := s.variables[flag]; variable != "" {
+		return "environment " + variable
+	}
+	return "flag --" + flag
 }
 
 // origin says where the file states a path: "FILE:LINE", or that it is the default.

@@ -88,7 +88,7 @@ func (s *site) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command(path, "serve", "--data-dir", s.dir, "--listen", s.listen)
+	s.cmd = exec.Command(path, "serve", "--data-dir", s.dir, "--listen", s.listen, "--max-changes-per-second", "0")
 	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)

@@ -23,6 +23,8 @@ type Options struct {
 	Out io.Writer
 	// Program is the path of the abeyance binary, for the act that kills a daemon.
 	Program string
+	// Environ is the environment of that daemon. Nil: this process's.
+	Environ []string
 	// Dir holds the demo's data; it must be empty.
 	Dir string
 }
@@ -31,6 +33,7 @@ type Options struct {
 type demo struct {
 	out     io.Writer
 	program string
+	environ []string
 	dir     string
 	acts    int
 	summary string
@@ -42,7 +45,7 @@ type demo struct {
 
 // Run plays every act. An error names the act and what did not hold.
 func Run(ctx context.Context, o Options) error {
-	d := &demo{out: o.Out, program: o.Program, dir: o.Dir}
+	d := &demo{out: o.Out, program: o.Program, environ: o.Environ, dir: o.Dir}
 	if err := d.pool(ctx); err != nil {
 		return err
 	}

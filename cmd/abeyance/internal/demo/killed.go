@@ -88,7 +88,7 @@ func (d *demo) reopen(ctx context.Context, upTo events.Seq) (found, error) {
 func (d *demo) killDaemon(ctx context.Context) ([]events.Seq, error) {
 	c := exec.CommandContext(ctx, d.program, "serve", "--data-dir", PoolDir(d.dir), "--listen", "127.0.0.1:0")
 	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
+	c.Stdout, c.Stderr, c.Env = &out, &out, d.environ
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
