@@ -17,7 +17,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/abeyance/abeyance/api"
@@ -246,4 +248,29 @@ func TestTLS(t *testing.T) {
 	if _, err := get(&tls.Config{RootCAs: f.pool}); err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("an expired certificate: %v", err)
 	}
+}
+
+// TestSlowHandshakesAreCutOff as slow headers are.
+func TestSlowHandshakesAreCutOff(t *testing.T) {
+	f := newFiles(t)
+	f.write(1, time.Hour)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		c, err := api.OpenCertificate(f.cert, f.key, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &live{b, api.NewHTTPServer(b.server.Handler(), nil), &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}}
+		go l.http.Serve(tls.NewListener(l.net, c.TLS()))
+		defer l.http.Close()
+		for _, begin := range []string{"", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
+			conn := l.dial("192.0.2.1:1")
+			var dripping sync.WaitGroup
+			dripping.Go(func() { drip(conn, begin) })
+			if _, took := untilClosed(conn); took < 4*time.Second || took > 6*time.Second {
+				t.Errorf("%q: cut off after %s, want 5 s", begin, took)
+			}
+			dripping.Wait()
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -165,32 +166,35 @@ func (p *process) finish(within time.Duration, seen any) {
 	}
 }
 
-// memory is what this process has of the machine's memory now, and the most that it had
-// since forget, in megabytes.
-func memory(t *testing.T) (now, most float64) {
+// memory is the most that this process had of the machine's memory since forget, in
+// megabytes.
+func memory(t *testing.T) float64 {
 	t.Helper()
 	doc, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(doc)) {
-		f := strings.Fields(line)
-		if len(f) == 3 && (f[0] == "VmRSS:" || f[0] == "VmHWM:") {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmHWM:" {
 			kb, err := strconv.ParseFloat(f[1], 64)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f[0] == "VmRSS:" {
-				now = kb / 1024
-			} else {
-				most = kb / 1024
-			}
+			return kb / 1024
 		}
 	}
-	if now == 0 || most == 0 {
-		t.Fatalf("no memory in %s", doc)
+	t.Fatalf("no memory in %s", doc)
+	return 0
+}
+
+// processor is the time that this process has had of the processors.
+func processor(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
 	}
-	return now, most
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // forget has memory begin anew.
