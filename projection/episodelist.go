@@ -33,6 +33,7 @@ func (p *Past) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Ti
 	}
 	var list []Episode
 	w := world{State: x.start}
+	w.onlyFollow()
 	w.episodes.done = func(e *Episode) {
 		if q.matches(e) {
 			list = append(list, *e)

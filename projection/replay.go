@@ -106,6 +106,7 @@ func newReplayer(q Replay, start *State, end time.Time) *replayer {
 		out: &Replayed{FromAt: start.head.At, ToAt: end}, start: start.head.Seq, mapped: make([]events.Seq, 1),
 		sends: newSends(), demands: map[string]*demand{},
 	}
+	x.was.onlyFollow()
 	x.was.episodes.done = func(e *Episode) { x.pairs.recorded(e) }
 	x.would.episodes.done = func(e *Episode) { x.pairs.replayed(e) }
 	return x

@@ -34,6 +34,7 @@ func (p *Past) Walk(ctx context.Context, from, to Moment, f func(Walked) error) 
 		return err
 	}
 	s := x.start
+	s.onlyFollow()
 	for r, err := range p.records(ctx, s.head.Seq+1, x.last) {
 		if err != nil {
 			return err
