@@ -41,7 +41,6 @@ func (s *State) Apply(r events.Record) {
 		s.applyAccountChanged(&r, e)
 	case *events.AccountRemoved:
 		s.put(r.Account, nil)
-		s.removed.set(r.Account, Mark{r.Seq, r.At})
 	case *events.GroupsDefined:
 		s.applyGroups(&r, e)
 	case *events.PolicyDefined:
@@ -66,6 +65,9 @@ func (s *State) begin(log string) {
 
 // remember keeps the ids by which the same command is known again.
 func (s *State) remember(r *events.Record) {
+	if !s.decides() {
+		return
+	}
 	if r.IdempotencyKey != "" {
 		use, ok := s.keys.get(r.IdempotencyKey)
 		if !ok || use.last+1 != r.Seq || use.request != r.RequestHash {
@@ -80,6 +82,8 @@ func (s *State) remember(r *events.Record) {
 		s.rememberSuspect(r, e)
 	case *events.Recovered:
 		s.rememberRequest(r, e.RequestID)
+	case *events.AccountRemoved:
+		s.removed.set(r.Account, Mark{r.Seq, r.At})
 	}
 }
 
@@ -109,7 +113,7 @@ func (s *State) changeCell(account, target string, r *events.Record, f func(*Cel
 	if c := a.cell(target); c != nil && a.owner == s.owner {
 		f(c)
 		c.LastSeq = r.Seq
-		s.due.set(dueOf(k, a)) // and it is among the changed already
+		s.noteDeadlines(k, a) // and it is among the changed already
 		return
 	}
 	if evict, ok := a.roomFor(target, decidedAt(r)); ok && evict != "" {

@@ -33,9 +33,10 @@ func (p *Past) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Ti
 	}
 	var list []Episode
 	w := world{State: x.start}
-	w.episodes.done = func(e Episode) {
-		if q.matches(&e) {
-			list = append(list, e)
+	w.onlyFollow()
+	w.episodes.done = func(e *Episode) {
+		if q.matches(e) {
+			list = append(list, *e)
 		}
 	}
 	w.episodes.begin(w.State, w.head.At)
@@ -53,7 +54,7 @@ func (p *Past) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Ti
 		w.apply(r, nil)
 	}
 	w.episodes.finish(x.end)
-	slices.SortFunc(list, compareEpisodes)
+	slices.SortFunc(list, func(a, b Episode) int { return a.compare(&b) })
 	return list, x.end, nil
 }
 

@@ -80,14 +80,17 @@ type episodeKey struct {
 // episodes follows the blocks of accounts from record to record.
 type episodes struct {
 	open map[episodeKey]*Episode
-	done func(Episode) // is told of each that has ended
+	done func(*Episode) // is told of each that has ended, and may keep it
+	// was and is are room for the blocks of a record's accounts before and after it.
+	was, is []block
 }
 
 // begin takes up the blocks in force at an instant.
 func (x *episodes) begin(s *State, now time.Time) {
 	x.open = map[episodeKey]*Episode{}
 	for a := range s.Accounts("") {
-		for _, b := range blocksOf(a) {
+		x.is = appendBlocks(x.is[:0], a)
+		for _, b := range x.is {
 			if b.live(now) {
 				x.open[b.key] = b.episode(a)
 			}
@@ -95,27 +98,43 @@ func (x *episodes) begin(s *State, now time.Time) {
 	}
 }
 
-// step follows one record. touched are the accounts that it is about, as they were
-// before it and as they are.
-func (x *episodes) step(r events.Record, touched []Touched) {
-	for _, t := range touched {
-		x.change(r, t)
+// goesOn reports whether an episode has not ended.
+func (x *episodes) goesOn(key pairKey) bool {
+	e := x.open[key.episodeKey]
+	return e != nil && e.StartedAt.UnixNano() == key.started
+}
+
+// before notes how things stand with the accounts that a record is about, before it is
+// folded: their cells may change in place.
+func (x *episodes) before(s *State, ids []string) {
+	x.was = x.was[:0]
+	for _, id := range ids {
+		x.was = appendBlocks(x.was, s.Account(id))
+	}
+}
+
+// after follows a record that has been folded.
+func (x *episodes) after(s *State, ids []string, r events.Record) {
+	was := x.was
+	for _, id := range ids {
+		n := 0
+		for n < len(was) && was[n].key.account == id {
+			n++
+		}
+		x.change(r, was[:n], s.Account(id))
+		was = was[n:]
 	}
 	if e, ok := r.Event.(*events.LimitObserved); ok {
 		x.count(r, e)
 	}
 }
 
-// Touched is an account before and after a record; nil where there is none.
-type Touched struct {
-	ID      string
-	Was, Is *Account
-}
-
-// change ends the blocks that are gone or are others now, and begins the new ones.
-func (x *episodes) change(r events.Record, t Touched) {
-	is := blocksOf(t.Is)
-	for _, b := range blocksOf(t.Was) {
+// change ends the blocks of an account that are gone or are others now, and begins the
+// new ones. The account is nil if it is gone.
+func (x *episodes) change(r events.Record, was []block, a *Account) {
+	x.is = appendBlocks(x.is[:0], a)
+	is := x.is
+	for _, b := range was {
 		open := x.open[b.key]
 		if open == nil {
 			continue
@@ -125,12 +144,12 @@ func (x *episodes) change(r events.Record, t Touched) {
 			is[i].prolong(open)
 			continue
 		}
-		x.end(open, b, r, t.Is)
+		x.end(open, b, r, a)
 		delete(x.open, b.key)
 	}
 	for _, b := range is {
 		if b.live(r.At) && x.open[b.key] == nil {
-			x.open[b.key] = b.episode(t.Is)
+			x.open[b.key] = b.episode(a)
 		}
 	}
 }
@@ -144,7 +163,7 @@ func (x *episodes) end(e *Episode, b block, r events.Record, is *Account) {
 			e.Ended = 0
 		}
 	}
-	x.done(*e)
+	x.done(e)
 }
 
 // howEnded names the end that a record brings to a block before its time.
@@ -188,18 +207,20 @@ func (x *episodes) count(r events.Record, e *events.LimitObserved) {
 // longestAsked is the longest that an answer asked to wait. What it says of windows that
 // are not spent, and what is no time, asks for nothing.
 func longestAsked(e *events.LimitObserved) (longest time.Duration) {
-	hints := e.Lost
-	if e.Hint != nil {
-		hints = append(slices.Clone(hints), *e.Hint)
-	}
-	for i := range hints {
-		if !hints[i].Usable() {
-			continue
+	q := question{now: e.ObservedAt}
+	ask := func(h *events.Hint) {
+		if !h.Usable() {
+			return
 		}
-		q := question{now: e.ObservedAt}
-		if at, why := q.instant(&hints[i]); why == "" {
+		if at, why := q.instant(h); why == "" {
 			longest = max(longest, at.Sub(e.ObservedAt))
 		}
+	}
+	for i := range e.Lost {
+		ask(&e.Lost[i])
+	}
+	if e.Hint != nil {
+		ask(e.Hint)
 	}
 	return longest
 }
@@ -211,7 +232,7 @@ func (x *episodes) finish(now time.Time) {
 		if !e.Until.IsZero() && !e.Until.After(now) {
 			e.EndedAt, e.How = e.Until, EndExpired
 		}
-		x.done(*e)
+		x.done(e)
 	}
 }
 
@@ -220,13 +241,13 @@ type block struct {
 	key     episodeKey
 	started events.Seq
 	until   time.Time // zero: without an end
-	cell    *Cell
+	cell    *Cell     // as it is now
 }
 
-// blocksOf lists the blocks of an account, over or not; nil has none.
-func blocksOf(a *Account) (list []block) {
+// appendBlocks appends the blocks of an account, over or not; nil has none.
+func appendBlocks(list []block, a *Account) []block {
 	if a == nil {
-		return nil
+		return list
 	}
 	for i := range a.Cells {
 		c := &a.Cells[i]
@@ -271,8 +292,8 @@ func (b *block) prolong(e *Episode) {
 	}
 }
 
-// compareEpisodes orders by start, then by cell.
-func compareEpisodes(a, b Episode) int {
-	return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Started, b.Started), strings.Compare(a.Account, b.Account),
-		strings.Compare(a.Target, b.Target), strings.Compare(string(a.Block), string(b.Block)))
+// compare orders by start, then by cell.
+func (e *Episode) compare(o *Episode) int {
+	return cmp.Or(e.StartedAt.Compare(o.StartedAt), cmp.Compare(e.Started, o.Started), strings.Compare(e.Account, o.Account),
+		strings.Compare(e.Target, o.Target), strings.Compare(string(e.Block), string(o.Block)))
 }

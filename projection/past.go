@@ -90,8 +90,7 @@ func (p *Past) fold(ctx context.Context, m Moment) (*State, error) {
 		if !m.includes(r) || r.Seq > p.State.head.Seq {
 			break
 		}
-		s.Apply(r)
-		s.changed = nil
+		s.fold(r)
 	}
 	return s, nil
 }

@@ -3,7 +3,6 @@ package projection
 import (
 	"context"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -98,11 +97,23 @@ type recordRange func() iter.Seq2[events.Record, error]
 // one in which they are decided again. It takes possession of the state that both begin
 // with.
 func replay(q Replay, start *State, end time.Time, records recordRange) (*Replayed, error) {
-	x := replayer{
+	return newReplayer(q, start, end).run(records)
+}
+
+func newReplayer(q Replay, start *State, end time.Time) *replayer {
+	x := &replayer{
 		query: q, was: world{State: start}, would: world{State: start.Snapshot().working()},
-		out: &Replayed{FromAt: start.head.At, ToAt: end}, start: start.head.Seq,
-		mapped: make([]events.Seq, 1), unmatched: map[pairKey]*EpisodePair{},
+		out: &Replayed{FromAt: start.head.At, ToAt: end}, start: start.head.Seq, mapped: make([]events.Seq, 1),
+		sends: newSends(), demands: map[string]*demand{},
 	}
+	x.was.onlyFollow()
+	x.was.episodes.done = func(e *Episode) { x.pairs.recorded(e) }
+	x.would.episodes.done = func(e *Episode) { x.pairs.replayed(e) }
+	return x
+}
+
+// run walks the worlds through the range.
+func (x *replayer) run(records recordRange) (*Replayed, error) {
 	if err := x.foresee(records); err != nil {
 		return nil, err
 	}
@@ -119,7 +130,7 @@ func replay(q Replay, start *State, end time.Time, records recordRange) (*Replay
 			return nil, err
 		}
 	}
-	x.finish(end)
+	x.finish()
 	return x.out, nil
 }
 
@@ -130,9 +141,11 @@ type world struct {
 	decider  decider
 	// touching is told of each account before a record about it happens; nil: nobody is.
 	touching func(account string, at time.Time)
+	ids      []string // room for the accounts of one record
 }
 
-// replayer walks both worlds.
+// replayer walks both worlds. What it keeps grows with the pool, and by some bytes for
+// each record of the range: see sends and mapped.
 type replayer struct {
 	query      Replay
 	was, would world
@@ -142,23 +155,15 @@ type replayer struct {
 	// it had happened there
 	mapped []events.Seq
 	sends  sends
-	// models :: account → what it was asked for in the range
-	models map[string][]asked
-	// settled :: account → since when its free time has not been added up
-	settled   map[string]time.Time
-	unmatched map[pairKey]*EpisodePair
-	success   string // the command whose success was replayed last: it may have ended several blocks
-	command   string // of the last record, and the seq that its first record follows there
-	first     events.Seq
+	// demands :: account → what it was asked for in the range
+	demands map[string]*demand
+	pairs   pairs
+	regroup events.Seq // the last record of the range that defines groups; 0: none does
+	success string     // the command whose success was replayed last: it may have ended several blocks
+	command string     // of the last record, and the seq that its first record follows there
+	first   events.Seq
+	report  Report // room for the one that is decided again
 }
-
-type pairKey struct {
-	episodeKey
-	started int64
-}
-
-// asked is a model that an account was asked for.
-type asked struct{ provider, model string }
 
 // redefine puts the other rules in force, at the start, in the other world.
 func (x *replayer) redefine() error {
@@ -196,98 +201,60 @@ func (w *world) execute(do Intent, when dated, each func(events.Record)) error {
 
 // apply folds a record and follows its episodes.
 func (w *world) apply(r events.Record, each func(events.Record)) {
-	touched := w.touch(r)
+	w.ids = w.touched(w.ids[:0], r)
 	if w.touching != nil {
-		for i := range touched {
-			w.touching(touched[i].ID, r.At)
+		for _, id := range w.ids {
+			w.touching(id, r.At)
 		}
 	}
-	w.pass(r, touched)
-	if w.episodes.open != nil {
-		w.episodes.step(r, touched)
+	if w.episodes.open == nil {
+		w.fold(r)
+	} else {
+		w.episodes.before(w.State, w.ids)
+		w.fold(r)
+		w.episodes.after(w.State, w.ids, r)
 	}
 	if each != nil {
 		each(r)
 	}
 }
 
-// pass folds a record, and notes the accounts that it is about as they were before it and
-// as they are.
-func (s *State) pass(r events.Record, touched []Touched) {
-	s.hold()
-	for i := range touched {
-		touched[i].Was = s.Account(touched[i].ID)
-	}
+// fold folds a record whose changes nobody publishes.
+func (s *State) fold(r events.Record) {
 	s.Apply(r)
 	s.changed = nil
-	for i := range touched {
-		touched[i].Is = s.Account(touched[i].ID)
-	}
 }
 
-// touch lists the accounts that a record is about; new groups may concern all.
-func (s *State) touch(r events.Record) (list []Touched) {
-	if r.Kind() == events.KindGroupsDefined {
+// touched appends the accounts that a record is about; new groups may concern all.
+func (s *State) touched(ids []string, r events.Record) []string {
+	switch r.Event.(type) {
+	case *events.GroupsDefined:
 		for a := range s.Accounts("") {
-			list = append(list, Touched{ID: a.ID})
+			ids = append(ids, a.ID)
 		}
-		return list
+		return ids
+	case *events.Expired:
+		return append(ids, r.Accounts()...)
 	}
-	for _, id := range r.Accounts() {
-		list = append(list, Touched{ID: id})
+	if r.Account != "" {
+		ids = append(ids, r.Account)
 	}
-	return list
+	return ids
 }
 
 // begin takes up what is open at the start.
 func (x *replayer) begin() {
-	x.was.episodes.done = func(e Episode) { x.pair(&e, func(p *EpisodePair) **Episode { return &p.Recorded }) }
-	x.would.episodes.done = func(e Episode) { x.pair(&e, func(p *EpisodePair) **Episode { return &p.Replayed }) }
 	x.was.episodes.begin(x.was.State, x.was.head.At)
 	x.would.episodes.begin(x.would.State, x.was.head.At)
-	x.settled = map[string]time.Time{}
 	x.was.touching, x.would.touching = x.settle, x.settle
 }
 
-// pair puts an episode that has ended beside its like in the other world; those that
-// are the same are of no more interest.
-func (x *replayer) pair(e *Episode, side func(*EpisodePair) **Episode) {
-	key := pairKey{episodeKey{e.Account, e.Target, e.Block}, e.StartedAt.UnixNano()}
-	p := x.unmatched[key]
-	if p == nil {
-		p = &EpisodePair{}
-		x.unmatched[key] = p
-	}
-	*side(p) = e
-	if p.Recorded != nil && p.Replayed != nil && p.same() {
-		delete(x.unmatched, key)
-	}
-}
-
-// same reports whether both episodes are alike in all but their seqs.
-func (p *EpisodePair) same() bool {
-	a, b := *p.Recorded, *p.Replayed
-	a.Started, a.Ended, b.Started, b.Ended = 0, 0, 0, 0
-	return a == b
-}
-
 // finish closes the books.
-func (x *replayer) finish(end time.Time) {
-	for id := range x.models {
-		x.settle(id, end)
+func (x *replayer) finish() {
+	for id := range x.demands {
+		x.settle(id, x.out.ToAt)
 	}
-	x.was.episodes.finish(end)
-	x.would.episodes.finish(end)
-	for _, p := range x.unmatched {
-		x.out.Differing = append(x.out.Differing, *p)
-	}
-	first := func(p EpisodePair) Episode {
-		if p.Recorded != nil {
-			return *p.Recorded
-		}
-		return *p.Replayed
-	}
-	slices.SortFunc(x.out.Differing, func(a, b EpisodePair) int { return compareEpisodes(first(a), first(b)) })
-	x.out.DifferingCount = len(x.out.Differing)
-	x.out.Differing = x.out.Differing[:min(len(x.out.Differing), MaxDiffering)]
+	x.was.episodes.finish(x.out.ToAt)
+	x.would.episodes.finish(x.out.ToAt)
+	x.out.Differing, x.out.DifferingCount = x.pairs.finish()
 }

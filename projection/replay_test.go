@@ -110,7 +110,7 @@ func TestEpisodesTellWhatWasAskedFor(t *testing.T) {
 	x.report("a1", opus, s)
 	var got []Episode
 	w := world{State: foldFirst(x.recs, 4)}
-	w.episodes.done = func(e Episode) { got = append(got, e) }
+	w.episodes.done = func(e *Episode) { got = append(got, *e) }
 	w.episodes.begin(w.State, x.now)
 	w.apply(x.recs[4], nil)
 	w.episodes.finish(x.now)

@@ -14,45 +14,56 @@ import (
 type sends struct {
 	list []send // in the order of the records that they follow
 	next int
-	// unsent :: record of the range → the request would not have been sent, and was
+	// asked :: send.what → what a request was for, each once
+	asked []asked
+	// unsent :: record of the range, to come → the request would not have been sent, and was
 	unsent map[events.Seq]bool
 }
 
-// send is one request.
+// send is one request. There is one for each record of a range, nearly, so it is small.
 type send struct {
 	after  events.Seq // the newest record at that time
 	record events.Seq // of its answer
-	at     time.Time
-	account,
-	provider, model string
-	probe bool
+	at     int64      // nanoseconds since 1970
+	what   int32
+	probe  bool
 }
 
-// foresee reads the range once, to know what was sent when and which models the
-// accounts were asked for.
+// asked is a model that an account was asked for.
+type asked struct{ account, provider, model string }
+
+// demand is what one account was asked for in the range.
+type demand struct {
+	what    []int32   // see sends.asked
+	settled time.Time // since when its free time has not been added up
+}
+
+func newSends() sends { return sends{unsent: map[events.Seq]bool{}} }
+
+// foresee reads the range once, to know what was sent when, which models the accounts
+// were asked for, and when groups were defined.
 func (x *replayer) foresee(records recordRange) error {
-	x.models, x.sends.unsent = map[string][]asked{}, map[events.Seq]bool{}
 	ats := []int64{x.was.head.At.UnixNano()}
 	for r, err := range records() {
 		if err != nil {
 			return err
 		}
 		ats = append(ats, r.At.UnixNano())
-		s := send{record: r.Seq, account: r.Account}
-		var lease events.Seq
+		s, to, lease := send{record: r.Seq}, asked{account: r.Account}, events.Seq(0)
+		var sent time.Time
 		switch e := r.Event.(type) {
 		case *events.LimitObserved:
-			s.provider, s.model, s.at, s.probe, lease = e.Provider, e.Model, e.StartedAt, e.Probe, e.Lease
+			to.provider, to.model, sent, s.probe, lease = e.Provider, e.Model, e.StartedAt, e.Probe, e.Lease
 		case *events.Recovered:
-			s.provider, s.model, s.at, s.probe, lease = e.Provider, e.Model, e.StartedAt, e.Probe, e.Lease
+			to.provider, to.model, sent, s.probe, lease = e.Provider, e.Model, e.StartedAt, e.Probe, e.Lease
+		case *events.GroupsDefined:
+			x.regroup = r.Seq
+			continue
 		default:
 			continue
 		}
-		if a := x.was.Account(s.account); a != nil {
-			s.account = a.ID // the record's own text is let go
-		}
-		x.ask(s)
-		if x.date(&s, lease, ats) {
+		s.what = x.ask(to)
+		if x.date(&s, sent, lease, ats) {
 			x.sends.list = append(x.sends.list, s)
 		}
 	}
@@ -60,69 +71,92 @@ func (x *replayer) foresee(records recordRange) error {
 	return nil
 }
 
-// ask notes that an account was asked for a model.
-func (x *replayer) ask(s send) {
-	if m := (asked{s.provider, s.model}); !slices.Contains(x.models[s.account], m) {
-		x.models[s.account] = append(x.models[s.account], m)
+// ask notes that an account was asked for a model, and returns its place among the sends'.
+func (x *replayer) ask(m asked) int32 {
+	d := x.demands[m.account]
+	if d == nil {
+		if a := x.was.Account(m.account); a != nil {
+			m.account = a.ID // the record's own text is let go
+		}
+		d = &demand{}
+		x.demands[m.account] = d
 	}
+	for _, i := range d.what {
+		known := &x.sends.asked[i]
+		if known.provider == m.provider && known.model == m.model {
+			return i
+		}
+		m.account = known.account
+	}
+	i := int32(len(x.sends.asked))
+	d.what = append(d.what, i)
+	x.sends.asked = append(x.sends.asked, m)
+	return i
 }
 
 // date finds what had been recorded when a request was sent, by its lease, else by its
 // time. It returns false for a request that cannot be dated, or from before the range.
-func (x *replayer) date(s *send, lease events.Seq, ats []int64) bool {
+func (x *replayer) date(s *send, sent time.Time, lease events.Seq, ats []int64) bool {
 	switch {
-	case lease > 0 && lease < x.start || lease == 0 && s.at.IsZero():
+	case lease > 0 && lease < x.start || lease == 0 && sent.IsZero():
 		return false
 	case lease > 0:
 		s.after = min(lease, s.record-1)
 	default:
-		i := sort.Search(len(ats), func(i int) bool { return ats[i] > s.at.UnixNano() })
+		i := sort.Search(len(ats), func(i int) bool { return ats[i] > sent.UnixNano() })
 		if i == 0 {
 			return false
 		}
 		s.after = min(x.start+events.Seq(i-1), s.record-1)
 	}
-	s.at = laterOf(s.at, time.Unix(0, ats[s.after-x.start]).UTC())
+	s.at = ats[s.after-x.start]
+	if !sent.IsZero() {
+		s.at = max(s.at, sent.UnixNano())
+	}
 	return true
 }
 
 // send asks both worlds, which have come to a record, about the requests sent then.
 func (x *replayer) send(seq events.Seq) {
-	for ; x.sends.next < len(x.sends.list); x.sends.next++ {
-		s := &x.sends.list[x.sends.next]
-		if s.after > seq {
-			return
-		}
-		if x.stops(s) {
+	list, n := x.sends.list, x.sends.next
+	for ; n < len(list) && list[n].after <= seq; n++ {
+		if s := &list[n]; x.stops(&x.sends.asked[s.what], time.Unix(0, s.at).UTC(), s.probe) {
 			x.sends.unsent[s.record] = true
 		}
 	}
+	if n > 1024 && n > len(list)/2 { // what is done makes room for what the worlds come to
+		list, n = slices.Clone(list[n:]), 0
+	}
+	x.sends.list, x.sends.next = list, n
 }
 
+// answered forgets the request that a record answers.
+func (x *sends) answered(record events.Seq) { delete(x.unsent, record) }
+
 // stops reports whether a request that was sent would not have been.
-func (x *replayer) stops(s *send) bool {
-	if !x.would.blocks(s) {
+func (x *replayer) stops(m *asked, at time.Time, probe bool) bool {
+	if !x.would.blocks(m, at) {
 		return false
 	}
-	return !x.was.blocks(s) || s.probe && !x.probes(s)
+	return !x.was.blocks(m, at) || probe && !x.probes(m, at)
 }
 
 // blocks reports whether an account is blocked for a request in a world.
-func (w *world) blocks(s *send) bool {
-	a := w.Account(s.account)
-	return a != nil && !a.Usable(w.groups.Resolve(s.provider, s.model), s.at)
+func (w *world) blocks(m *asked, at time.Time) bool {
+	a := w.Account(m.account)
+	return a != nil && !a.Usable(w.groups.Resolve(m.provider, m.model), at)
 }
 
 // probes reports whether a request that was let through as a probe would have been one.
 // The schedule that it followed tells, of those while nobody and while somebody else can
 // serve; how far apart the probes of a pool are is the router's, and taken as it was.
-func (x *replayer) probes(s *send) bool {
-	wasEmpty, wasBackground := x.was.due(s)
-	empty, background := x.would.due(s)
+func (x *replayer) probes(m *asked, at time.Time) bool {
+	wasEmpty, wasBackground := x.was.due(m, at)
+	empty, background := x.would.due(m, at)
 	switch {
 	case empty == background:
 		return empty || !wasEmpty && !wasBackground // not due at all: nothing tells why it was sent
-	case wasEmpty && wasBackground && NewOutlook(x.was.State, s.at).somebody(*x.was.groups.Resolve(s.provider, s.model)):
+	case wasEmpty && wasBackground && NewOutlook(x.was.State, at).somebody(*x.was.groups.Resolve(m.provider, m.model)):
 		return background
 	case wasEmpty:
 		return empty
@@ -133,9 +167,9 @@ func (x *replayer) probes(s *send) bool {
 
 // due reports whether a probe is due in a world, while nobody and while somebody else
 // can serve.
-func (w *world) due(s *send) (empty, background bool) {
-	now, r := InstantOf(s.at), w.groups.Resolve(s.provider, s.model)
-	st := w.Standing(w.Account(s.account), r, s.at)
+func (w *world) due(m *asked, at time.Time) (empty, background bool) {
+	now, r := InstantOf(at), w.groups.Resolve(m.provider, m.model)
+	st := w.Standing(w.Account(m.account), r, at)
 	return st.Empty <= now, st.Background <= now
 }
 
@@ -145,13 +179,18 @@ func (x *replayer) unsent(record events.Seq) bool { return x.sends.unsent[record
 // settle adds up for how long an account was, and would have been, free for the models
 // it was asked for, up to an instant at which something about it changes.
 func (x *replayer) settle(account string, at time.Time) {
-	from := laterOf(x.settled[account], x.out.FromAt)
-	if len(x.models[account]) == 0 || !at.After(from) {
+	d := x.demands[account]
+	if d == nil {
 		return
 	}
-	x.settled[account] = at
-	for _, m := range x.models[account] {
-		was, would := x.was.blockedFor(account, m, from, at), x.would.blockedFor(account, m, from, at)
+	from := laterOf(d.settled, x.out.FromAt)
+	if !at.After(from) {
+		return
+	}
+	d.settled = at
+	for _, i := range d.what {
+		m := &x.sends.asked[i]
+		was, would := x.was.blockedFor(m, from, at), x.would.blockedFor(m, from, at)
 		x.out.ExtraFree += max(was-would, 0)
 		x.out.ExtraBlocked += max(would-was, 0)
 	}
@@ -159,8 +198,8 @@ func (x *replayer) settle(account string, at time.Time) {
 
 // blockedFor is how long an account is blocked for a model in [from, to), in which
 // nothing about it changes but the time.
-func (w *world) blockedFor(account string, m asked, from, to time.Time) time.Duration {
-	a := w.Account(account)
+func (w *world) blockedFor(m *asked, from, to time.Time) time.Duration {
+	a := w.Account(m.account)
 	if a == nil {
 		return 0
 	}

@@ -14,14 +14,26 @@ func (x *replayer) step(r events.Record) error {
 	if x.out.From == 0 {
 		x.out.From = r.Seq
 	}
+	x.settlePairs(r)
 	before := x.would.head.Seq
 	if err := x.again(r); err != nil {
 		return fmt.Errorf("replaying record %d: %w", r.Seq, err)
 	}
 	x.was.apply(r, nil)
 	x.place(r, before)
+	x.sends.answered(r.Seq)
 	x.send(r.Seq)
 	return nil
+}
+
+// settlePairs looks through the episodes that have ended, before a record happens that is
+// later than all before: no block begins any more with a start that is past. But new
+// groups move blocks to other targets with the starts that they had, so that as long as
+// such a record is to come any episode may still find its like.
+func (x *replayer) settlePairs(r events.Record) {
+	if head := x.was.head; r.At.After(head.At) && head.Seq >= x.regroup {
+		x.pairs.settle(func(key pairKey) bool { return x.was.episodes.goesOn(key) || x.would.episodes.goesOn(key) })
+	}
 }
 
 // place notes which seq of the other world a record stands for. A command may have led
@@ -82,14 +94,18 @@ func (x *replayer) limit(r events.Record, e *events.LimitObserved) error {
 		x.differ(r, verdictOf(e), nil)
 		return nil
 	}
-	var verdict *Verdict
 	signal := e.Signal
 	signal.Hints, signal.Evidence = hintsOf(e), e.Evidence
-	report := &Report{
+	x.report = Report{
 		Account: r.Account, Provider: e.Provider, Model: e.Model, Operation: e.Operation, Status: e.Status, Signal: signal,
 		RequestID: e.RequestID, StartedAt: e.StartedAt, Lease: x.lease(e.Lease), Probe: e.Probe,
 	}
-	err := x.would.execute(report, dated{e.ObservedAt, r.At}, func(n events.Record) {
+	when := dated{e.ObservedAt, r.At}
+	if x.out.First != nil { // what is decided after the first difference is not compared
+		return ignoreRefusal(x.would.execute(&x.report, when, nil))
+	}
+	var verdict *Verdict
+	err := x.would.execute(&x.report, when, func(n events.Record) {
 		if again, ok := n.Event.(*events.LimitObserved); ok {
 			verdict = verdictOf(again)
 		}
@@ -140,11 +156,12 @@ func (x *replayer) recovered(r events.Record, e *events.Recovered) error {
 		x.differ(r, &Verdict{Target: e.Target, Class: events.ClassOK, Effect: events.EffectRecovered}, nil)
 		return nil
 	}
-	return ignoreRefusal(x.would.execute(&Report{
+	x.report = Report{
 		Account: r.Account, Provider: e.Provider, Model: e.Model, Operation: e.Operation, Status: e.Status,
 		Signal:    events.Signal{Class: events.ClassOK, Scope: events.ScopeNone, Rule: "replay"},
 		RequestID: e.RequestID, StartedAt: e.StartedAt, Lease: x.lease(e.Lease), Probe: e.Probe,
-	}, dated{e.ObservedAt, r.At}, nil))
+	}
+	return ignoreRefusal(x.would.execute(&x.report, dated{e.ObservedAt, r.At}, nil))
 }
 
 // cleared ends, in the other world, the block of the same cell, else the blocks that

@@ -25,7 +25,7 @@ type State struct {
 	policy   *Policy
 	accounts accounts
 	// due orders the accounts by their deadlines, from which it is derived. It is nil in
-	// a snapshot: only the writer is driven by deadlines.
+	// a snapshot, and where nothing is decided: only who decides is driven by deadlines.
 	due *dueQueue
 	// requests :: request on an account → the record that observed it
 	requests recent[requestKey, events.Seq]
@@ -91,6 +91,18 @@ func (s *State) working() *State {
 	return w
 }
 
+// onlyFollow makes s a state that records are folded into and nothing is decided by, which
+// takes less time and room: it knows of no deadlines in order, and forgets the ids that
+// commands alone ask for.
+func (s *State) onlyFollow() {
+	s.due = nil
+	s.requests, s.keys = recent[requestKey, events.Seq]{}, recent[string, keyUse]{}
+	s.suspects, s.removed = recent[suspectKey, suspect]{}, recent[string, Mark]{}
+}
+
+// decides reports whether commands may be decided by a working state.
+func (s *State) decides() bool { return s.due != nil }
+
 func refill[K comparable, V any](to, from *recent[K, V]) {
 	for key, v := range from.all() {
 		to.set(key, v)
@@ -137,7 +149,7 @@ func (s *State) put(id string, b *Account) {
 		s.replace(s.accounts.add(b), b)
 	case a != nil:
 		s.accounts.remove(k)
-		s.due.set(dueOf(k, nil))
+		s.noteDeadlines(k, nil)
 		s.changed = append(s.changed, id)
 	}
 }
@@ -145,8 +157,15 @@ func (s *State) put(id string, b *Account) {
 // replace stores a changed account in the slot it has.
 func (s *State) replace(k slot, b *Account) {
 	s.accounts.set(k, b)
-	s.due.set(dueOf(k, b))
+	s.noteDeadlines(k, b)
 	s.changed = append(s.changed, b.ID)
+}
+
+// noteDeadlines keeps the deadlines of the account in a slot in order; nil has none.
+func (s *State) noteDeadlines(k slot, a *Account) {
+	if s.decides() {
+		s.due.set(dueOf(k, a))
+	}
 }
 
 // Moment is a point in the past: a seq, or an instant if Seq is 0.

@@ -16,6 +16,12 @@ type Walked struct {
 	Accounts     []Touched
 }
 
+// Touched is an account before and after a record; nil where there is none.
+type Touched struct {
+	ID      string
+	Was, Is *Account
+}
+
 // ErrEnough ends a walk that goes no further: Walk then returns nil.
 var ErrEnough = errors.New("enough")
 
@@ -28,18 +34,31 @@ func (p *Past) Walk(ctx context.Context, from, to Moment, f func(Walked) error) 
 		return err
 	}
 	s := x.start
+	s.onlyFollow()
 	for r, err := range p.records(ctx, s.head.Seq+1, x.last) {
 		if err != nil {
 			return err
 		}
-		w := Walked{Record: r, GroupsBefore: s.groups, Accounts: s.touch(r)}
-		s.pass(r, w.Accounts)
-		w.GroupsAfter = s.groups
-		if err := f(w); errors.Is(err, ErrEnough) {
+		if err := f(s.walk(r)); errors.Is(err, ErrEnough) {
 			return nil
 		} else if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// walk folds a record, and tells how things stood before it and as they are.
+func (s *State) walk(r events.Record) Walked {
+	w := Walked{Record: r, GroupsBefore: s.groups}
+	s.hold()
+	for _, id := range s.touched(nil, r) {
+		w.Accounts = append(w.Accounts, Touched{ID: id, Was: s.Account(id)})
+	}
+	s.fold(r)
+	for i := range w.Accounts {
+		w.Accounts[i].Is = s.Account(w.Accounts[i].ID)
+	}
+	w.GroupsAfter = s.groups
+	return w
 }
