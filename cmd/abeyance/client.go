@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events/sidecar"
 )
 
 // requestTimeout bounds one request: long enough for a check of a large log.
@@ -45,6 +46,20 @@ func readToken(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the token file: %w", err)
 	}
+	return oneToken(name, doc)
+}
+
+// readPrivateToken is readToken for a file that stays: others must not be able to read
+// it, as with every token that the daemon keeps.
+func readPrivateToken(name string) (string, error) {
+	doc, err := sidecar.Read(name)
+	if err != nil {
+		return "", fmt.Errorf("the token file: %w", err)
+	}
+	return oneToken(name, doc)
+}
+
+func oneToken(name string, doc []byte) (string, error) {
 	token := strings.TrimSpace(string(doc))
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("the token file %s does not hold one token", name)

@@ -85,7 +85,7 @@ func TestUsageErrorsExit2AndSayWhatToDo(t *testing.T) {
 		{"why", "why what?"},
 		{"why a1 --provider codex", "not both"},
 		{"why --provider codex", "belong together"},
-		{"events --order up", "neither asc nor desc"},
+		{"events --order up", `--order "up" is none of desc, asc`},
 		{"events --limit -1", "negative"},
 		{"events --kind frozen", `--kind "frozen" is none of`},
 		{"events --since last-week", "--since"},
