@@ -69,7 +69,7 @@ func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
 		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newTokenCommand(env),
 			newVerifyCommand(env), newBackupCommand(env), newRestoreCommand(env), newExportCommand(env), newImportCommand(env)),
-		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env), newWatchCommand(env), newEpisodesCommand(env), newReplayCommand(env)),
+		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env), newWatchCommand(env), newWaitCommand(env), newEpisodesCommand(env), newReplayCommand(env)),
 		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env), newRecheckCommand(env)),
 		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),
 			newPickCommand(env), newReportCommand(env), newClassifyCommand(env)),
