@@ -50,6 +50,8 @@ written to the file "token" there, which only you can read.
 Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert and
 --tls-key, or say --` + insecureFlag + `. The command line trusts a certificate of your
 own if SSL_CERT_FILE names it.`,
+		Example: `  abeyance serve --data-dir ./other --listen 127.0.0.1:0
+  abeyance serve --data-dir ./other --config abeyance.yaml --observe-only`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.resolve(env, cmd)
