@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -41,36 +40,33 @@ func (d *Dashboard) status(p *page) (any, error) {
 	if err := p.get("/v1/summary", nil, &s.SummaryAnswer); err != nil {
 		return nil, err
 	}
-	families, err := p.metrics()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range statusFigures() {
-		if v, ok := value(families[f.metric]); ok {
-			s.Figures = append(s.Figures, figure{f.key, v, f.unit})
-		}
-	}
-	return s, nil
+	var err error
+	s.Figures, err = p.figures()
+	return s, err
 }
 
-// metrics reads the daemon's figures.
-func (p *page) metrics() (map[string]*dto.MetricFamily, error) {
+// figures reads those of the daemon's metrics that the page shows and that are known yet.
+func (p *page) figures() (list []figure, err error) {
 	var text []byte
 	if _, err := p.dash.client.raw(p.request, call{method: http.MethodGet, path: "/metrics"}, &text); err != nil {
 		return nil, err
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(bytes.NewReader(text))
-}
-
-// value is that of a metric without labels.
-func value(f *dto.MetricFamily) (float64, bool) {
-	if f == nil || len(f.GetMetric()) == 0 {
-		return 0, false
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
 	}
-	m := f.GetMetric()[0]
-	v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
-	return v, !math.IsNaN(v)
+	for _, f := range statusFigures() {
+		series := families[f.metric].GetMetric()
+		if len(series) != 1 {
+			continue
+		}
+		v := series[0].GetGauge().GetValue() + series[0].GetCounter().GetValue()
+		if !math.IsNaN(v) {
+			list = append(list, figure{f.key, v, f.unit})
+		}
+	}
+	return list, nil
 }
 
 // Figure writes a figure with its unit.

@@ -16,6 +16,7 @@ func newAccountsCommand(env *environment) *cobra.Command {
 		Use:     "accounts",
 		Aliases: []string{"account"},
 		Short:   "List and change the pool",
+		Example: "  abeyance accounts",
 	}, newAccountsListCommand(env), newAccountsPutCommand(env), newAccountsSetCommand(env), newAccountsRemoveCommand(env),
 		newAccountsForgetCommand(env))
 }
@@ -26,6 +27,7 @@ func newAccountsListCommand(env *environment) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the accounts",
+		Example: "  abeyance accounts list --provider antigravity",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := env.daemon()
@@ -79,7 +81,9 @@ func newAccountsPutCommand(env *environment) *cobra.Command {
 		Use:   "put ACCOUNT --provider PROVIDER",
 		Short: "Add an account, or replace all its settings",
 		Long:  "Add an account, or replace the settings of one: what is not given is reset. 'accounts set' changes single settings.",
-		Args:  arguments(1, 1, "one ACCOUNT"),
+		Example: `  abeyance accounts put a4 --provider antigravity
+  abeyance accounts put c1 --provider codex --priority 10 --weight 2`,
+		Args: arguments(1, 1, "one ACCOUNT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if body.Provider == "" {
 				return usage("accounts put needs --provider")
@@ -143,6 +147,7 @@ func newAccountsRemoveCommand(env *environment) *cobra.Command {
 		Use:     "remove ACCOUNT",
 		Aliases: []string{"rm", "delete"},
 		Short:   "Take an account out of the pool; its history stays",
+		Example: `  abeyance accounts remove a3 -r "the subscription ended"`,
 		Args:    arguments(1, 1, "one ACCOUNT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := params("reason", reason, "on_behalf_of", env.user())
@@ -168,7 +173,8 @@ its hashes stay as they are, and copies of identities.json are yours to erase.
 
 A config file or a report that names the id makes it known again: take it out of there
 first, and the account out of the pool ('abeyance accounts remove') if it is to be gone.`,
-		Args: arguments(1, 1, "one ACCOUNT"),
+		Example: "  abeyance accounts forget mira@example.com",
+		Args:    arguments(1, 1, "one ACCOUNT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := env.daemon()
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
@@ -63,6 +64,8 @@ func newLiftCommand(env *environment) *cobra.Command {
 	a := &action{env: env, name: "lift", done: "lifted"}
 	cmd := a.command("lift ACCOUNT [TARGET]")
 	cmd.Aliases = []string{"resume"}
+	cmd.Example = `  abeyance lift a1 claude -r "it was paid"
+  abeyance lift --provider codex --started-before 2h --yes`
 	cmd.Short = "End suspensions that were made by hand"
 	cmd.Long = "End manual suspensions. Cooldowns and holds stay: 'clear' ends those. Without TARGET\nevery suspended cell of the account is meant.\n" + filterHelp
 	return cmd
@@ -72,6 +75,8 @@ func newClearCommand(env *environment) *cobra.Command {
 	a := &action{env: env, name: "clear", done: "cleared"}
 	cmd := a.command("clear ACCOUNT [TARGET]")
 	cmd.Aliases = []string{"reset"}
+	cmd.Example = `  abeyance clear a1 claude -r "quota was topped up"
+  abeyance clear --class quota_exhausted --yes --dry-run`
 	cmd.Short = "End cooldowns and holds"
 	cmd.Long = "End cooldowns and holds. Manual suspensions stay: 'lift' ends those. Clearing a group\nclears the account's models of it too.\n" + filterHelp
 	return cmd
@@ -139,6 +144,9 @@ func (f *filterFlags) build(args []string, now time.Time) (api.Filter, error) {
 			return api.Filter{}, usage("%q and a flag name the same thing: give one of them", args[i])
 		}
 		*to = args[i]
+	}
+	if err := among("--class", events.Class(f.class), events.Classes()); err != nil {
+		return api.Filter{}, err
 	}
 	out := api.Filter{Account: f.account, Provider: f.provider, Target: f.target, Class: f.class}
 	var err error

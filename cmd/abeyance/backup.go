@@ -28,6 +28,8 @@ not exist; it appears when it is complete.
 
 The copy is the log and nothing else. Keep identities.json from the data directory with
 it: without that, accounts whose ids hold e-mail addresses are not known again.`,
+		Example: `  abeyance backup abeyance.db
+  abeyance backup - | gzip > abeyance.db.gz`,
 		Args: arguments(1, 1, "one FILE, or - for stdout"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "-" && isTerminal(env.out) {

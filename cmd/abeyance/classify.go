@@ -42,8 +42,9 @@ Only provider and status are needed; other members are passed over. The answer i
 with null where the upstream says nothing. Delays and instants are turned into each
 other only with observed_at. A line that cannot be read gives {"id", "error"} in its
 place, a message on stderr, and exit code 1 at the end.`,
-		Args: arguments(0, 0, ""),
-		RunE: func(*cobra.Command, []string) error { return env.classify() },
+		Example: `  echo '{"provider": "codex", "status": 429, "headers": {"Retry-After": "60"}}' | abeyance classify`,
+		Args:    arguments(0, 0, ""),
+		RunE:    func(*cobra.Command, []string) error { return env.classify() },
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events/sidecar"
 )
 
 // requestTimeout bounds one request: long enough for a check of a large log.
@@ -69,6 +70,16 @@ func (c *client) address() string { return cmp.Or(c.socket, c.base) }
 
 // readToken returns the token in a file.
 func readToken(name string) (string, error) { return readSecret("token file", name) }
+
+// readPrivateToken is readToken for a file that stays: nobody but its owner must be able
+// to read it, as with every token that the daemon keeps.
+func readPrivateToken(name string) (string, error) {
+	doc, err := sidecar.Read(name)
+	if err != nil {
+		return "", fmt.Errorf("the token file: %w", err)
+	}
+	return oneSecret("token file", name, doc)
+}
 
 // call is one request.
 type call struct {

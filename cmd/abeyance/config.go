@@ -8,8 +8,9 @@ import (
 
 func newConfigCommand(env *environment) *cobra.Command {
 	return newParent(&cobra.Command{
-		Use:   "config",
-		Short: "Show and check the daemon's configuration",
+		Use:     "config",
+		Short:   "Show and check the daemon's configuration",
+		Example: "  abeyance config check abeyance.yaml",
 	}, newConfigShowCommand(env), newConfigCheckCommand(env), newConfigSchemaCommand(env))
 }
 
@@ -25,7 +26,8 @@ is printed, also the defaults, with its origin. The flags are those of serve.
 No daemon is asked. Groups and policy of a log that was changed over the API stay in
 force when the file does not define them: 'abeyance groups' and 'abeyance policy'
 show what a daemon runs with.`,
-		Args: arguments(0, 0, ""),
+		Example: "  abeyance config show --effective --config abeyance.yaml",
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.resolve(env, cmd)
 			if err != nil {
@@ -62,10 +64,11 @@ func showConfig(env *environment, s *settings, effective bool) error {
 
 func newConfigCheckCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check FILE",
-		Short: "Check a configuration file without starting anything",
-		Long:  "Read a configuration file as serve would, and name every mistake with its line.",
-		Args:  arguments(1, 1, "one FILE"),
+		Use:     "check FILE",
+		Short:   "Check a configuration file without starting anything",
+		Long:    "Read a configuration file as serve would, and name every mistake with its line.",
+		Example: "  abeyance config check abeyance.yaml",
+		Args:    arguments(1, 1, "one FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := loadConfig(args[0])
 			if err != nil {

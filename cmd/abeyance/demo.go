@@ -23,7 +23,8 @@ func newDemoCommand(env *environment) *cobra.Command {
 			"models, a shortage that blocks one model, a suspension that survives a bulk clear, a daemon that is\n" +
 			"killed, quotas that come back days early, and real traffic beside today's per-model cooldowns. It exits\n" +
 			"with 1 if an act does not hold, and leaves nothing behind.",
-		Args: arguments(0, 0, ""),
+		Example: "  abeyance demo",
+		Args:    arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkListen(listen); err != nil {
 				return usage("--listen: %v", err)

@@ -31,18 +31,26 @@ type environment struct {
 	variables map[string]string
 	warned    bool // of variables that are unknown
 
-	dataDir   string // --data-dir; empty: none named
-	url       string // --url; empty: found in dataDir
-	tokenFile string // --token-file
+	dataDir   string // --data-dir or ABEYANCE_DATA_DIR, or of a context; empty: none named
+	url       string // --url or ABEYANCE_URL, or of a context; empty: found in dataDir
+	tokenFile string // --token-file or ABEYANCE_TOKEN_FILE
 	output    string // --output: one of outputs
 	quiet     bool   // --quiet
+
+	context      string // --context; empty: none named by a flag
+	contextsFile string // --contexts-file or ABEYANCE_CONTEXTS_FILE
+	place        place  // which daemon these say, once they are placed
+	placed       bool
+	coloured     bool // out is shown on a terminal, though it is none
 }
 
 // The variables of flags that texts name.
 const (
-	envDataDir   = "ABEYANCE_DATA_DIR"
-	envURL       = "ABEYANCE_URL"
-	envTokenFile = "ABEYANCE_TOKEN_FILE"
+	envDataDir      = "ABEYANCE_DATA_DIR"
+	envURL          = "ABEYANCE_URL"
+	envTokenFile    = "ABEYANCE_TOKEN_FILE"
+	envContext      = "ABEYANCE_CONTEXT"
+	envContextsFile = "ABEYANCE_CONTEXTS_FILE"
 )
 
 // run is the whole program but for its process: it executes one command line and
@@ -58,7 +66,7 @@ func (env *environment) run(ctx context.Context, args []string) int {
 	root.SetIn(env.in)
 	root.SetOut(env.out)
 	root.SetErr(env.err)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -68,7 +76,7 @@ func (env *environment) run(ctx context.Context, args []string) int {
 	}
 	var silent *exitError
 	if !errors.As(err, &silent) || silent.err != nil {
-		for line := range strings.Lines(err.Error()) {
+		for line := range strings.Lines(err.Error() + env.guess(ctx, cmd, err)) {
 			fmt.Fprintln(env.err, "abeyance: "+strings.TrimRight(line, "\n"))
 		}
 		for _, line := range env.fromVariables(err) {
@@ -122,7 +130,7 @@ func (env *environment) ask(ctx context.Context, question string) bool {
 
 // colours reports whether the output may be coloured; see https://no-color.org.
 func (env *environment) colours() bool {
-	return isTerminal(env.out) && env.getenv("NO_COLOR") == "" && env.getenv("TERM") != "dumb"
+	return (env.coloured || isTerminal(env.out)) && env.getenv("NO_COLOR") == "" && env.getenv("TERM") != "dumb"
 }
 
 func isTerminal(stream any) bool {

@@ -29,12 +29,16 @@ var episodeSums = []string{"account", "target", "provider", "day"}
 func newEpisodesCommand(env *environment) *cobra.Command {
 	var q episodeQuery
 	var from, to, order, by string
+	var watch bool
 	cmd := &cobra.Command{
 		Use:   "episodes [ACCOUNT]",
 		Short: "Show each freeze as one row, or sums of them",
 		Long: `Show each freeze from its start to its end: what began it, how often the upstream was
 asked meanwhile, how long it asked to wait, and how long it really took. With --by show
-sums. With the daemon stopped the data directory is read itself.`,
+sums. With the daemon stopped the data directory is read itself.
+
+With --watch it is shown until Ctrl-C: on a terminal in its place, else again whenever
+something has changed (with -o jsonl as one line).`,
 		Example: `  abeyance episodes a1 --from 7d
   abeyance episodes --provider antigravity --by day
   abeyance episodes --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z -o jsonl`,
@@ -46,22 +50,17 @@ sums. With the daemon stopped the data directory is read itself.`,
 			if q.from, q.to, err = parsePoints(from, to, env.now()); err != nil {
 				return err
 			}
-			switch q.oldest = order == "asc"; {
-			case !q.oldest && order != "desc":
-				return usage("--order %q is neither asc nor desc", order)
-			case by != "" && !slices.Contains(episodeSums, by):
-				return usage("--by %q is none of %v", by, episodeSums)
-			case q.limit < 0:
-				return usage("--limit %d is negative", q.limit)
+			if err := q.check(order, by); err != nil {
+				return err
+			}
+			if watch {
+				return env.watchEpisodes(cmd.Context(), q, by)
 			}
 			page, err := env.episodes(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
-			if by != "" {
-				return env.printEpisodeSums(page, by)
-			}
-			return env.printEpisodes(page)
+			return env.printEpisodePage(page, by)
 		},
 	}
 	f := cmd.Flags()
@@ -69,10 +68,53 @@ sums. With the daemon stopped the data directory is read itself.`,
 	f.StringVar(&q.provider, "provider", "", "only those of this `provider`")
 	f.StringVar(&from, "from", "", "that had not ended at this `time`: RFC 3339, 7d (ago) or seq:N")
 	f.StringVar(&to, "to", "", "that began before this `time`; the rows are as of then")
-	f.StringVar(&order, "order", "desc", "desc (newest first) or asc")
+	f.StringVar(&order, "order", newestFirst, "desc (newest first) or asc")
 	f.StringVar(&by, "by", "", "show sums by account, target, provider or day")
 	f.IntVarP(&q.limit, "limit", "n", 100, "at most `n` rows; 0: all")
+	f.BoolVarP(&watch, watchFlag, "w", false, "go on showing it, until Ctrl-C")
 	return cmd
+}
+
+func (env *environment) watchEpisodes(ctx context.Context, q episodeQuery, by string) error {
+	if q.to != (projection.Moment{}) {
+		return usage("--watch shows what is, and --to what was: give one of them")
+	}
+	l := live{env: env, query: params("account", q.account), fetch: func(ctx context.Context) (*picture, error) {
+		c, err := env.daemon()
+		if err != nil {
+			return nil, err
+		}
+		page, err := q.fetch(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return &picture{answer: page, at: page.Now.Time, frozen: by != "", paint: func(env *environment, now time.Time) error {
+			for i := range page.Items {
+				if e := &page.Items[i]; e.Ended == "" {
+					e.Seconds += now.Sub(page.Now.Time).Seconds() // it goes on
+				}
+			}
+			page.Now.Time = now
+			return env.printEpisodePage(page, by)
+		}}, nil
+	}}
+	return l.run(ctx)
+}
+
+func (env *environment) printEpisodePage(page *api.EpisodePage, by string) error {
+	if by != "" {
+		return env.printEpisodeSums(page, by)
+	}
+	return env.printEpisodes(page)
+}
+
+// check takes over the order and refuses what cannot be asked for.
+func (q *episodeQuery) check(order, by string) error {
+	if q.limit < 0 {
+		return usage("--limit %d is negative", q.limit)
+	}
+	q.oldest = order == oldestFirst
+	return cmp.Or(among("--order", order, []string{newestFirst, oldestFirst}), among("--by", by, episodeSums))
 }
 
 // episodes asks the daemon, or the log itself if it is stopped.
@@ -84,6 +126,11 @@ func (env *environment) episodes(ctx context.Context, q episodeQuery) (*api.Epis
 	if c == nil {
 		return env.episodesOffline(ctx, q)
 	}
+	return q.fetch(ctx, c)
+}
+
+// fetch asks the daemon, page by page.
+func (q *episodeQuery) fetch(ctx context.Context, c *client) (*api.EpisodePage, error) {
 	query := params("account", q.account, "target", q.target, "provider", q.provider, "from", pointText(q.from), "to", pointText(q.to))
 	if q.oldest {
 		query.Set("order", "asc")

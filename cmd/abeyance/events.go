@@ -23,6 +23,9 @@ type eventQuery struct {
 	limit                                     int       // 0: all
 }
 
+// The orders of lists.
+const newestFirst, oldestFirst = "desc", "asc"
+
 func newEventsCommand(env *environment) *cobra.Command {
 	var q eventQuery
 	var since, until, order string
@@ -54,7 +57,7 @@ stopped the data directory is read itself.`,
 	q.addFilters(f)
 	f.StringVar(&since, "since", "", "only since this `time`, or within the last 24h")
 	f.StringVar(&until, "until", "", "only until this `time`, or over 24h ago")
-	f.StringVar(&order, "order", "desc", "desc (newest first) or asc")
+	f.StringVar(&order, "order", newestFirst, "desc (newest first) or asc")
 	f.IntVarP(&q.limit, "limit", "n", 100, "at most `n` records; 0: all")
 	return cmd
 }
@@ -75,15 +78,16 @@ func (q *eventQuery) complete(env *environment, since, until, order string) (err
 	if q.until, err = parseMoment("--until", until, now); err != nil {
 		return err
 	}
-	switch {
-	case order != "asc" && order != "desc":
-		return usage("--order %q is neither asc nor desc", order)
-	case q.limit < 0:
+	if q.limit < 0 {
 		return usage("--limit %d is negative", q.limit)
-	case q.kind != "" && !slices.Contains(events.Kinds(), events.Kind(q.kind)):
-		return usage("--kind %q is none of %v", q.kind, events.Kinds())
 	}
-	q.oldest = order == "asc"
+	if err := among("--kind", events.Kind(q.kind), events.Kinds()); err != nil {
+		return err
+	}
+	if err := among("--order", order, []string{newestFirst, oldestFirst}); err != nil {
+		return err
+	}
+	q.oldest = order == oldestFirst
 	if q.target != "" {
 		q.target = projection.CanonicalTarget(q.target)
 	}

@@ -35,10 +35,13 @@ Accounts are named by their stored ids: an export holds no e-mail address. The l
 "abeyance_export_end", says that the export is whole. FILE must not exist; it appears when
 it is.`,
 		Example: `  abeyance export -f history.ndjson
-  abeyance export --from 2026-11-20T00:00:00Z --account a1 | jq -c '[.at, .kind, .data.effect]'
-  abeyance export --kind suspended --from seq:1000`,
+  abeyance export --from 2026-11-20T00:00:00Z --account a1 | grep limit_observed
+  abeyance export --kind suspended --from seq:3`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := among("--kind", events.Kind(x.query.Kind), events.Kinds()); err != nil {
+				return err
+			}
 			if x.query.Target != "" {
 				x.query.Target = projection.CanonicalTarget(x.query.Target)
 			}

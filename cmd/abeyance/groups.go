@@ -20,6 +20,7 @@ func newGroupsCommand(env *environment) *cobra.Command {
 		Long: `Quota groups say which models share one quota. A file for check, plan and apply has the keys
 bootstrap, groups and aliases of the daemon's configuration file; other keys of such a
 file are passed over. See abeyance.example.yaml.`,
+		Example: "  abeyance groups",
 	}, newGroupsListCommand(env), newGroupsShowCommand(env), newGroupsCheckCommand(env), newGroupsPlanCommand(env),
 		newGroupsApplyCommand(env))
 }
@@ -38,6 +39,7 @@ func newGroupsListCommand(env *environment) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the groups in force, with what the bootstrap set brings",
+		Example: "  abeyance groups list -o jsonl",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			answer, err := fetchGroups(cmd, env)
@@ -73,9 +75,10 @@ func groupState(g api.GroupRow) string {
 
 func newGroupsShowCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "show",
-		Short: "Print the operator's own part as a file for apply",
-		Args:  arguments(0, 0, ""),
+		Use:     "show",
+		Short:   "Print the operator's own part as a file for apply",
+		Example: "  abeyance groups show > groups.yaml",
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			answer, err := fetchGroups(cmd, env)
 			if err != nil {
@@ -121,9 +124,10 @@ func (env *environment) readGroups(name string) (*projection.GroupsConfig, error
 
 func newGroupsCheckCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check FILE",
-		Short: "Check a file without a daemon",
-		Args:  arguments(1, 1, "one FILE"),
+		Use:     "check FILE",
+		Short:   "Check a file without a daemon",
+		Example: "  abeyance groups check groups.yaml",
+		Args:    arguments(1, 1, "one FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := env.readGroups(args[0])
 			if err != nil {
@@ -163,7 +167,9 @@ func newGroupsApplyCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Replace the operator's groups and aliases by those of a file",
-		Args:  arguments(0, 0, ""),
+		Example: `  abeyance groups apply -f groups.yaml --dry-run
+  abeyance groups apply -f groups.yaml`,
+		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usage("groups apply needs -f FILE; - is the standard input")

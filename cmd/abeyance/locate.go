@@ -29,8 +29,11 @@ type daemonFile struct {
 // errStopped says that no daemon runs on the data directory.
 var errStopped = errors.New("no daemon runs on this data directory")
 
-// daemon finds the daemon by --url, else in the data directory.
+// daemon finds the daemon by --url, by a context, or in the data directory.
 func (env *environment) daemon() (*client, error) {
+	if err := env.locate(); err != nil {
+		return nil, err
+	}
 	if env.url != "" {
 		if env.tokenFile == "" {
 			return nil, usage("--url needs --token-file (%s) beside it", envTokenFile)
@@ -38,7 +41,8 @@ func (env *environment) daemon() (*client, error) {
 		return env.clientFor(env.url, env.tokenFile)
 	}
 	if env.dataDir == "" {
-		return nil, usage("which daemon? Name its data directory with --data-dir (%s), or its address with --url and --token-file", envDataDir)
+		return nil, usage("which daemon? Name its data directory with --data-dir (%s), its address with --url and --token-file, or a context with --context (%s)",
+			envDataDir, envContext)
 	}
 	found, err := findDaemon(env.dataDir)
 	if errors.Is(err, errStopped) {
@@ -55,7 +59,11 @@ func (env *environment) daemon() (*client, error) {
 }
 
 func (env *environment) clientFor(base, tokenFile string) (*client, error) {
-	token, err := readToken(tokenFile)
+	read := readToken
+	if env.place.context != "" {
+		read = readPrivateToken
+	}
+	token, err := read(tokenFile)
 	if err != nil {
 		return nil, &exitError{exitAuth, err}
 	}

@@ -32,8 +32,8 @@ minutes.`,
 			if q.Provider == "" || q.Model == "" {
 				return usage("pick needs --provider and --model")
 			}
-			if err := checkStrategy(q.Strategy); q.Strategy != "" && err != nil {
-				return usage("--strategy: %v", err)
+			if err := among("--strategy", router.Strategy(q.Strategy), router.AllStrategies()); err != nil {
+				return err
 			}
 			c, err := env.daemon()
 			if err != nil {
@@ -55,8 +55,6 @@ minutes.`,
 	f.StringVar(&q.Strategy, "strategy", "", "`strategy` for this pick: "+strings.Join(strategyNames(), ", ")+" (default: the provider's)")
 	f.StringVar(&q.Session, "session", "", "with sticky: `id` of what stays on one account, such as a conversation")
 	f.BoolVar(&q.DryRun, "dry-run", false, "leave the turn as it is, and let no probe out")
-	// It fails only for a flag that is not there.
-	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions(strategyNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

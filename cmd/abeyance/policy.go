@@ -20,6 +20,7 @@ func newPolicyCommand(env *environment) *cobra.Command {
 		Long: `The policy turns answers into deadlines. A file for check and apply has the key policy
 of the daemon's configuration file; other keys of such a file are passed over. See
 abeyance.example.yaml.`,
+		Example: "  abeyance policy",
 	}, newPolicyShowCommand(env), newPolicyCheckCommand(env), newPolicyApplyCommand(env))
 }
 
@@ -28,7 +29,9 @@ func newPolicyShowCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print every value in force",
-		Args:  arguments(0, 0, ""),
+		Example: `  abeyance policy show
+  abeyance policy show --configured > policy.yaml`,
+		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := env.daemon()
 			if err != nil {
@@ -97,9 +100,10 @@ func (env *environment) readPolicy(name string) (*projection.PolicyConfig, error
 
 func newPolicyCheckCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check FILE",
-		Short: "Check a file without a daemon",
-		Args:  arguments(1, 1, "one FILE"),
+		Use:     "check FILE",
+		Short:   "Check a file without a daemon",
+		Example: "  abeyance policy check policy.yaml",
+		Args:    arguments(1, 1, "one FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if _, err := env.readPolicy(args[0]); err != nil {
 				return err
@@ -116,7 +120,9 @@ func newPolicyApplyCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Replace the operator's part of the policy by that of a file",
-		Args:  arguments(0, 0, ""),
+		Example: `  abeyance policy apply -f policy.yaml --dry-run
+  abeyance policy apply -f policy.yaml`,
+		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usage("policy apply needs -f FILE; - is the standard input")

@@ -35,6 +35,9 @@ func newReportCommand(env *environment) *cobra.Command {
 			if f.body.Account == "" || f.body.Provider == "" || !cmd.Flags().Changed("status") {
 				return usage("report needs --account, --provider and --status")
 			}
+			if err := among("--operation", events.Operation(f.body.Operation), events.Operations()); err != nil {
+				return err
+			}
 			if err := f.complete(env); err != nil {
 				return err
 			}

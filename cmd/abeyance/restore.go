@@ -23,6 +23,8 @@ been checked; until then, and when anything is wrong, the directory holds none.
 
 Put the identities.json that was kept with the backup into the directory before the
 daemon is started.`,
+		Example: `  abeyance restore abeyance.db --data-dir ./restored
+  gunzip < abeyance.db.gz | abeyance restore - --data-dir ./unpacked`,
 		Args: arguments(1, 1, "one FILE, or - for stdin"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if env.dataDir == "" {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -29,9 +27,11 @@ func newRootCommand(env *environment) *cobra.Command {
 suspended: automatically after a 429, or by an operator. It answers "who may serve
 this model now?", and why an account was frozen, when, on which evidence, until when.
 
-Commands talk to a running daemon. They find it by --data-dir, or by --url and
---token-file. With the daemon stopped, events, why, episodes, replay, verify, backup
-and export read the data directory themselves.
+Commands talk to a running daemon. They find it by --data-dir, by --url and
+--token-file, or by --context, which is a name for either ('abeyance context'). A flag
+goes before the environment, and that before the current context. With the daemon
+stopped, events, why, episodes, replay, verify, backup and export read the data
+directory themselves.
 
 Every flag can be set by an environment variable, and flags win. Those below and the
 ones of serve have their own name, as ABEYANCE_DATA_DIR and ABEYANCE_LISTEN; those of
@@ -42,7 +42,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              cobra.ArbitraryArgs, // RunE names unknown commands
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return env.settle(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return env.settleFor(cmd) },
 		RunE:              runRoot,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
@@ -58,11 +58,14 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 blocked (pick, why --check),
 	flags.StringVar(&env.dataDir, "data-dir", "", "`directory` of the log, tokens and daemon.json")
 	flags.StringVar(&env.url, "url", "", "`URL` of the daemon, instead of the one in the data directory")
 	flags.StringVar(&env.tokenFile, "token-file", "", "`file` with the token to show the daemon")
+	flags.StringVar(&env.context, "context", "", "`name` of the daemon, as 'abeyance context' knows it")
+	flags.StringVar(&env.contextsFile, "contexts-file", "", "`file` of the contexts")
 	flags.StringVarP(&env.output, "output", "o", outputTable, "output `format`: "+strings.Join(outputs(), ", "))
 	flags.BoolVarP(&env.quiet, "quiet", "q", false, "print data only, no talk about it")
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(commands(env)...)
 	showVariables(root)
+	completed(env, root)
 	return root
 }
 
@@ -71,11 +74,11 @@ func commands(env *environment) []*cobra.Command {
 	return slices.Concat(
 		section(sectionDaemon, newServeCommand(env), newDemoCommand(env), newConfigCommand(env), newReloadCommand(env), newTokenCommand(env),
 			newVerifyCommand(env), newBackupCommand(env), newRestoreCommand(env), newExportCommand(env), newImportCommand(env)),
-		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env), newWatchCommand(env), newEpisodesCommand(env), newReplayCommand(env)),
+		section(sectionAsk, newStatusCommand(env), newWhyCommand(env), newEventsCommand(env), newWatchCommand(env), newWaitCommand(env), newEpisodesCommand(env), newReplayCommand(env)),
 		section(sectionAct, newSuspendCommand(env), newLiftCommand(env), newClearCommand(env), newRecheckCommand(env)),
 		section(sectionPool, newAccountsCommand(env), newGroupsCommand(env), newPolicyCommand(env),
 			newPickCommand(env), newReportCommand(env), newClassifyCommand(env)),
-		section(sectionOther, newCompletionCommand(env), newVersionCommand(env)),
+		section(sectionOther, newContextCommand(env), newCompletionCommand(env), newVersionCommand(env)),
 	)
 }
 
@@ -86,34 +89,46 @@ func section(id string, list ...*cobra.Command) []*cobra.Command {
 	return list
 }
 
+// settleFor settles the shared flags for a command. A completion settles them itself,
+// when it has read the command line that it is about.
+func (env *environment) settleFor(cmd *cobra.Command) error {
+	if cmd.Name() == cobra.ShellCompRequestCmd {
+		return nil
+	}
+	return env.settle(cmd)
+}
+
 // settle completes the flags of a command from the environment and checks the shared
 // ones.
 func (env *environment) settle(cmd *cobra.Command) error {
 	if err := env.takeVariables(cmd); err != nil {
 		return err
 	}
-	env.dataDir = cmp.Or(env.dataDir, env.getenv(envDataDir))
-	env.url = cmp.Or(env.url, env.getenv(envURL))
-	env.tokenFile = cmp.Or(env.tokenFile, env.getenv(envTokenFile))
 	if !logsVariables(cmd) {
 		for _, warning := range env.unknownVariables(cmd.Root()) {
 			env.say("warning: %s", warning)
 		}
 	}
-	if !slices.Contains(outputs(), env.output) {
-		return usage("--output %q is none of %s", env.output, strings.Join(outputs(), ", "))
+	if err := among("--output", env.output, outputs()); err != nil {
+		return err
 	}
-	return nil
+	if env.placed { // this is for the first of a command's subcommands
+		return nil
+	}
+	env.placed = true
+	return env.settlePlace()
 }
 
 // newHelpCommand replaces cobra's, which answers a command that is not there with
 // the help of all.
 func newHelpCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "help [COMMAND]",
-		Short:   "Show the help of a command",
-		GroupID: sectionOther,
-		Args:    cobra.ArbitraryArgs,
+		Use:               "help [COMMAND]",
+		Short:             "Show the help of a command",
+		Example:           "  abeyance help suspend",
+		GroupID:           sectionOther,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeCommand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, rest, err := cmd.Root().Find(args)
 			if err != nil {
@@ -140,17 +155,18 @@ func runRoot(cmd *cobra.Command, args []string) error {
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	message := fmt.Sprintf("there is no command %q", cmd.CommandPath()+" "+name)
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		message += "; did you mean " + strings.Join(near, " or ") + "?"
+	var known []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() || c.Name() == "help" {
+			known = append(append(known, c.Name()), c.Aliases...)
+		}
 	}
-	return usage("%s\nSee '%s --help'.", message, cmd.CommandPath())
+	return usage("there is no command %q%s\nSee '%s --help'.", cmd.CommandPath()+" "+name, didYouMean(name, known), cmd.CommandPath())
 }
 
 // flagError names the command whose help lists the flags.
 func flagError(cmd *cobra.Command, err error) error {
-	return usage("%v\nSee '%s --help'.", err, cmd.CommandPath())
+	return usage("%v%s\nSee '%s --help'.", err, guessFlag(cmd, err), cmd.CommandPath())
 }
 
 // newParent returns a command that only holds others; without one of them it does
@@ -162,6 +178,9 @@ func newParent(parent *cobra.Command, children ...*cobra.Command) *cobra.Command
 	parent.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return unknownCommand(cmd, args[0])
+		}
+		if err := arguments(0, 0, "")(cmd, nil); err != nil {
+			return err
 		}
 		first.SetContext(cmd.Context())
 		if err := first.Root().PersistentPreRunE(first, nil); err != nil { // for the flags that are the first's own

@@ -31,6 +31,11 @@ func readSecret(what, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the %s: %w", what, err)
 	}
+	return oneSecret(what, name, doc)
+}
+
+// oneSecret returns the secret in what a file holds.
+func oneSecret(what, name string, doc []byte) (string, error) {
 	secret := strings.TrimSpace(string(doc))
 	if secret == "" || len(doc) > maxSecret || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("the %s %s does not hold one secret: a word of printable ASCII, at most %d bytes", what, name, maxSecret)

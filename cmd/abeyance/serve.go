@@ -54,6 +54,8 @@ Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert 
 requests to other hosts than localhost are refused. A renewed certificate is served
 without a restart. The command line trusts a certificate of your own if SSL_CERT_FILE
 names it. --listen unix:/path serves a socket that only your user can use.`,
+		Example: `  abeyance serve --data-dir ./other --listen 127.0.0.1:0
+  abeyance serve --data-dir ./other --config abeyance.yaml --observe-only`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.resolveServable(env, cmd)

@@ -102,7 +102,7 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 		return nil, usage("--listen: %v", err)
 	}
 	if err := checkLogFormat(s.LogFormat); err != nil {
-		return nil, usage("--log-format: %v", err)
+		return nil, usage("--log-format: %v%s", err, didYouMean(s.LogFormat, []string{logText, logJSON}))
 	}
 	if err := checkLogLevel(s.LogLevel); err != nil {
 		return nil, usage("--log-level: %v", err)

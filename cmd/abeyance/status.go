@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,57 +11,100 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/projection"
 )
 
+// statusQuery is what status is asked for.
+type statusQuery struct {
+	provider, target, status, olderThan string
+	at                                  projection.Moment // zero: now
+	cells                               bool              // cell by cell, whatever the rest
+	account                             string
+}
+
 func newStatusCommand(env *environment) *cobra.Command {
-	var provider, target, status, olderThan, at string
-	var cells bool
+	var q statusQuery
+	var at string
+	var watch bool
 	cmd := &cobra.Command{
 		Use:   "status [ACCOUNT]",
 		Short: "Show the pool at a glance, or cell by cell",
 		Long: `Show, per provider and group, how many accounts are usable, when the next comes back,
 when a request is let through to see whether a quota is back early, and what a human
 should look at. With ACCOUNT, --cells or a filter, show the cells
-themselves: one row per account and target.`,
+themselves: one row per account and target.
+
+With --watch it is shown until Ctrl-C: on a terminal in its place, else again whenever
+something has changed (with -o jsonl as one line).`,
 		Example: `  abeyance status
   abeyance status a1
-  abeyance status --status cooling --provider antigravity -o jsonl`,
+  abeyance status --status cooling --provider antigravity -o jsonl
+  abeyance status --watch`,
 		Args: arguments(0, 1, "at most one ACCOUNT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := env.daemon()
-			if err != nil {
-				return err
-			}
-			moment, err := parsePoint("--at", at, env.now())
-			if err != nil {
-				return err
-			}
-			query := params("provider", provider, "target", target, "status", status, "older_than", olderThan, "at", pointText(moment))
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) > 0 {
-				query.Set("account", args[0])
+				q.account = args[0]
 			}
-			if len(query) > 0 || cells {
-				page, err := pages[api.CellRow](cmd.Context(), c, get("/v1/cells", query), 0)
-				if err != nil {
-					return err
-				}
-				return env.printCells(page)
-			}
-			var answer api.SummaryAnswer
-			if err := c.do(cmd.Context(), get("/v1/summary", nil), &answer); err != nil {
+			if err := among("--status", projection.Status(q.status), projection.Statuses()); err != nil {
 				return err
 			}
-			return env.printSummary(&answer)
+			if q.at, err = parsePoint("--at", at, env.now()); err != nil {
+				return err
+			}
+			if watch {
+				return env.watchStatus(cmd.Context(), q)
+			}
+			p, err := env.status(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return p.paint(env, p.at)
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&cells, "cells", false, "show every cell")
-	f.StringVar(&provider, "provider", "", "only cells of this `provider`")
-	f.StringVar(&target, "target", "", "only cells of this `target`: a group, model:NAME or *")
-	f.StringVar(&status, "status", "", "only cells that are disabled, suspended, held, cooling or available")
-	f.StringVar(&olderThan, "older-than", "", "only blocks that have lasted for this `duration`")
+	f.BoolVar(&q.cells, "cells", false, "show every cell")
+	f.StringVar(&q.provider, "provider", "", "only cells of this `provider`")
+	f.StringVar(&q.target, "target", "", "only cells of this `target`: a group, model:NAME or *")
+	f.StringVar(&q.status, "status", "", "only cells that are disabled, suspended, held, cooling or available")
+	f.StringVar(&q.olderThan, "older-than", "", "only blocks that have lasted for this `duration`")
 	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339, 2h (ago) or seq:N")
+	f.BoolVarP(&watch, watchFlag, "w", false, "go on showing it, until Ctrl-C")
 	return cmd
+}
+
+func (env *environment) watchStatus(ctx context.Context, q statusQuery) error {
+	if q.at != (projection.Moment{}) {
+		return usage("--watch shows what is, and --at what was: give one of them")
+	}
+	l := live{env: env, query: params("account", q.account), fetch: func(ctx context.Context) (*picture, error) { return env.status(ctx, q) }}
+	return l.run(ctx)
+}
+
+// status asks the daemon for the cells, or for the pool at a glance.
+func (env *environment) status(ctx context.Context, q statusQuery) (*picture, error) {
+	c, err := env.daemon()
+	if err != nil {
+		return nil, err
+	}
+	query := params("account", q.account, "provider", q.provider, "target", q.target, "status", q.status, "older_than", q.olderThan, "at", pointText(q.at))
+	if len(query) > 0 || q.cells {
+		page, err := pages[api.CellRow](ctx, c, get("/v1/cells", query), 0)
+		if err != nil {
+			return nil, err
+		}
+		return &picture{answer: page, at: page.Now.Time, paint: func(env *environment, now time.Time) error {
+			page.Now.Time = now
+			return env.printCells(page)
+		}}, nil
+	}
+	a := new(api.SummaryAnswer)
+	if err := c.do(ctx, get("/v1/summary", nil), a); err != nil {
+		return nil, err
+	}
+	return &picture{answer: a, at: a.Now.Time, paint: func(env *environment, now time.Time) error {
+		a.Now.Time = now
+		return env.printSummary(a)
+	}}, nil
 }
 
 func (env *environment) printCells(page *api.Page[api.CellRow]) error {

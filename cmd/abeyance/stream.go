@@ -35,6 +35,8 @@ type stream struct {
 	query url.Values
 	// opened is told after which record the stream begins, when it does. May be nil.
 	opened func(after string)
+	// heard is told of whatever the daemon says, heartbeats included. May be nil.
+	heard func()
 
 	last   string // the newest id; empty: none yet
 	begun  bool
@@ -143,6 +145,9 @@ func (s *stream) take(b block, take func(api.EventRow) bool) (goOn bool, err err
 	}
 	if why, ok := strings.CutPrefix(b.comment, "end: "); ok {
 		return false, fmt.Errorf("the daemon ended the stream: %s", why)
+	}
+	if s.heard != nil {
+		s.heard()
 	}
 	if b.data == "" {
 		return true, nil

@@ -17,6 +17,7 @@ func newTokenCommand(env *environment) *cobra.Command {
 		Use:     "token",
 		Aliases: []string{"tokens"},
 		Short:   "List, make and end the tokens of the API",
+		Example: "  abeyance token",
 	}, newTokenListCommand(env), newTokenCreateCommand(env), newTokenDeleteCommand(env))
 }
 
@@ -25,6 +26,7 @@ func newTokenListCommand(env *environment) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the tokens; none is shown",
+		Example: "  abeyance token list",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := env.daemon()
@@ -68,14 +70,14 @@ func newTokenCreateCommand(env *environment) *cobra.Command {
   admin    the pool, its rules and tokens; includes all
 
 NAME stands in the log as operator:NAME or proxy:NAME.`,
-		Example: "  (umask 077; abeyance token create proxy-1 --scope route > /etc/proxy/abeyance.token)",
+		Example: "  (umask 077; abeyance token create proxy-1 --scope route > proxy-1.token)",
 		Args:    arguments(1, 1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := api.TokenCreate{Name: args[0]}
 			for _, s := range scopes {
 				var scope api.Scope
 				if err := scope.UnmarshalText([]byte(s)); err != nil {
-					return usage("--scope: %v", err)
+					return usage("--scope: %v%s", err, didYouMean(s, texts(api.Scopes())))
 				}
 				body.Scopes = append(body.Scopes, scope)
 			}
@@ -106,6 +108,7 @@ func newTokenDeleteCommand(env *environment) *cobra.Command {
 		Use:     "delete NAME",
 		Aliases: []string{"rm", "remove"},
 		Short:   "End a token at once",
+		Example: "  abeyance token delete proxy-1",
 		Args:    arguments(1, 1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := env.daemon()

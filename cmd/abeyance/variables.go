@@ -66,7 +66,7 @@ func showVariables(root *cobra.Command) {
 // placing reports whether a flag says which daemon is meant. Their variables are not set
 // one by one: settle weighs them against the flags.
 func placing(flag string) bool {
-	return slices.Contains([]string{"data-dir", "url", "token-file"}, flag)
+	return slices.Contains([]string{"data-dir", "url", "token-file", "context", "contexts-file"}, flag)
 }
 
 // takeVariables sets the flags that were not given from the environment. A variable that

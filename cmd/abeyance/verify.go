@@ -28,6 +28,8 @@ otherwise, with the first bad record.
 Whoever can write to the directory can rewrite all of it, hashes included. Against that
 keep a head elsewhere, as verify prints it, and give it with --head: the log must still
 have that record.`,
+		Example: `  abeyance verify
+  abeyance verify --head "$(cat head-of-last-week)"`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kept, err := api.ParseHead(head)

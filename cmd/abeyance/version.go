@@ -43,9 +43,10 @@ func buildInfo() versionInfo {
 
 func newVersionCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this binary",
-		Args:  arguments(0, 0, ""),
+		Use:     "version",
+		Short:   "Print the version of this binary",
+		Example: "  abeyance version",
+		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			v := buildInfo()
 			return env.print(v, func(w io.Writer) error {

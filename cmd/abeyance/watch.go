@@ -32,7 +32,7 @@ on where it was: nothing is missed and nothing shown twice. Ctrl-C ends it.`,
 			if since != "" && cmd.Flags().Changed("after") {
 				return usage("--since and --after both say where to begin: give one of them")
 			}
-			if err := q.complete(env, since, "", "asc"); err != nil {
+			if err := q.complete(env, since, "", oldestFirst); err != nil {
 				return err
 			}
 			w := &stream{env: env, find: env.daemon, query: q.filters()}

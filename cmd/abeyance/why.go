@@ -22,7 +22,7 @@ type whyQuestion struct {
 func newWhyCommand(env *environment) *cobra.Command {
 	var q whyQuestion
 	var at string
-	var check bool
+	var check, watch bool
 	cmd := &cobra.Command{
 		Use:     "why ACCOUNT [TARGET] | why --provider PROVIDER --model MODEL",
 		Aliases: []string{"explain"},
@@ -30,18 +30,24 @@ func newWhyCommand(env *environment) *cobra.Command {
 		Long: `Answer in one sentence, then name the records behind it, the evidence, the rule, and
 what would end the block. A target is a group (claude), one model
 (model:gemini-2.5-pro) or everything ('*'). With the daemon stopped the data directory
-is read itself.`,
+is read itself.
+
+With --watch it is shown until Ctrl-C: on a terminal in its place, else again whenever
+something has changed (with -o jsonl as one line).`,
 		Example: `  abeyance why a1 claude
   abeyance why a1 --at 2026-11-20T09:00:00Z
   abeyance why --provider antigravity --model claude-sonnet-4-6 --check`,
 		Args: arguments(0, 2, "at most ACCOUNT and TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := q.take(args)
+			err := q.take("why", args)
 			if err == nil {
 				q.at, err = parsePoint("--at", at, env.now())
 			}
 			if err != nil {
 				return err
+			}
+			if watch {
+				return env.watchWhy(cmd.Context(), q, check)
 			}
 			answer, err := env.why(cmd.Context(), q)
 			if err != nil {
@@ -61,10 +67,12 @@ is read itself.`,
 	f.StringVar(&q.model, "model", "", "with --provider: the `model` as a client names it")
 	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339, 2h (ago) or seq:N")
 	f.BoolVar(&check, "check", false, "exit with 3 if it is blocked")
+	f.BoolVarP(&watch, watchFlag, "w", false, "go on showing it, until Ctrl-C")
 	return cmd
 }
 
-func (q *whyQuestion) take(args []string) error {
+// take takes over what is asked about; verb begins the question that is missing.
+func (q *whyQuestion) take(verb string, args []string) error {
 	asksModel := q.provider != "" || q.model != ""
 	switch {
 	case asksModel && len(args) > 0:
@@ -72,7 +80,7 @@ func (q *whyQuestion) take(args []string) error {
 	case asksModel && (q.provider == "" || q.model == ""):
 		return usage("--provider and --model belong together")
 	case !asksModel && len(args) == 0:
-		return usage("why what? Name an ACCOUNT, or --provider and --model")
+		return usage("%s what? Name an ACCOUNT, or --provider and --model", verb)
 	}
 	if len(args) > 0 {
 		q.account = args[0]
@@ -93,8 +101,35 @@ func (env *environment) why(ctx context.Context, q whyQuestion) (*api.WhyAnswer,
 		return env.whyOffline(ctx, q)
 	}
 	answer := new(api.WhyAnswer)
-	query := params("account", q.account, "target", q.target, "provider", q.provider, "model", q.model, "at", pointText(q.at))
-	return answer, c.do(ctx, get("/v1/why", query), answer)
+	return answer, c.do(ctx, q.call(), answer)
+}
+
+func (env *environment) watchWhy(ctx context.Context, q whyQuestion, check bool) error {
+	switch {
+	case check:
+		return usage("--check answers once, and --watch goes on: give one of them, or use 'abeyance wait'")
+	case q.at != (projection.Moment{}):
+		return usage("--watch shows what is, and --at what was: give one of them")
+	}
+	l := live{env: env, query: params("account", q.account), fetch: func(ctx context.Context) (*picture, error) {
+		c, err := env.daemon()
+		if err != nil {
+			return nil, err
+		}
+		a := new(api.WhyAnswer)
+		if err := c.do(ctx, q.call(), a); err != nil {
+			return nil, err
+		}
+		return &picture{answer: a, at: a.Now.Time, frozen: true, paint: func(env *environment, _ time.Time) error {
+			return env.print(a, func(w io.Writer) error { return writeWhy(w, a) })
+		}}, nil
+	}}
+	return l.run(ctx)
+}
+
+// call is the question as the API takes it.
+func (q *whyQuestion) call() call {
+	return get("/v1/why", params("account", q.account, "target", q.target, "provider", q.provider, "model", q.model, "at", pointText(q.at)))
 }
 
 func writeWhy(w io.Writer, a *api.WhyAnswer) error {
