@@ -37,7 +37,8 @@ func NoticeKinds() []NoticeKind {
 // been forgotten.
 const LongByHand = 24 * time.Hour
 
-// NoticeFilter says what is worth a notice.
+// NoticeFilter says what is worth a notice. The end of what has one is derived whether or
+// not recoveries are asked for: it may be told together with its beginning.
 type NoticeFilter struct {
 	On []NoticeKind
 	// Provider and Group are canonical; empty: all. What covers a whole account concerns
