@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/abeyance/abeyance/projection"
@@ -30,7 +31,7 @@ func (o *outages) look(degraded bool, head projection.Position) {
 	case !degraded && o.now != nil:
 		n := outageNotice(head)
 		n.Over, n.How = true, projection.EndRecovered
-		n.Since = o.now.start.Since
+		n.Subject, n.Since = o.now.start.Subject, o.now.start.Since
 		n.Sentence = fmt.Sprintf("The log could not be written for %s, until %s.",
 			max(n.At.Sub(n.Since), 0).Round(time.Second), n.At.UTC().Format(time.RFC3339))
 		if o.pending(o.now) {
@@ -48,14 +49,7 @@ func outageNotice(head projection.Position) projection.Notice {
 	}
 }
 
-func (o *outages) pending(x *item) bool {
-	for _, p := range o.items {
-		if p == x {
-			return true
-		}
-	}
-	return false
-}
+func (o *outages) pending(x *item) bool { return slices.Contains(o.items, x) }
 
 func (o *outages) push(x *item) {
 	o.items = append(o.items, x)
