@@ -48,6 +48,19 @@ type NoticeFilter struct {
 	LongerThan time.Duration
 }
 
+// Check refuses a provider or a group that can never be one.
+func (f *NoticeFilter) Check() error {
+	if f.Provider != "" {
+		if err := checkProvider(f.Provider); err != nil {
+			return err
+		}
+	}
+	if f.Group != "" && !validGroupID(f.Group) {
+		return fmt.Errorf("the group %q is no group id: 1 to 64 of a-z, 0-9, '.', '_', '-'", f.Group)
+	}
+	return nil
+}
+
 func (f *NoticeFilter) has(k NoticeKind) bool { return slices.Contains(f.On, k) }
 
 // follows reports whether the beginnings and ends of a kind matter. A filter that asks

@@ -313,13 +313,17 @@ func (w *worker) sleep(ctx context.Context) {
 func (w *worker) wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	var look <-chan time.Time
+	if w.hook.wants(projection.NoticeDegraded) {
+		ticker := time.NewTicker(lookEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	for {
 		select {
 		case <-t.C:
 			return
-		case <-look.C:
+		case <-look:
 			w.look()
 		case <-ctx.Done():
 			return

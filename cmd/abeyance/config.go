@@ -10,7 +10,7 @@ func newConfigCommand(env *environment) *cobra.Command {
 	return newParent(&cobra.Command{
 		Use:   "config",
 		Short: "Show and check the daemon's configuration",
-	}, newConfigShowCommand(env), newConfigCheckCommand(env))
+	}, newConfigShowCommand(env), newConfigCheckCommand(env), newTestWebhookCommand(env))
 }
 
 func newConfigShowCommand(env *environment) *cobra.Command {
@@ -86,5 +86,5 @@ func describeConfig(p *parsedConfig) string {
 	if p.file.Policy != nil {
 		policy = "a policy of its own"
 	}
-	return fmt.Sprintf("%s, %s, %s", counted(len(p.file.Accounts), "account"), groups, policy)
+	return fmt.Sprintf("%s, %s, %s, %s", counted(len(p.file.Accounts), "account"), groups, policy, counted(len(p.file.Webhooks), "webhook"))
 }

@@ -42,7 +42,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(rows, groups, policy), nil
+	return slices.Concat(rows, groups, policy, s.webhookRows()), nil
 }
 
 func (s *settings) row(key, value string) effectiveRow {

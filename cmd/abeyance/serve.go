@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/api/hooks"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/projection"
@@ -90,6 +91,8 @@ type daemon struct {
 	stories  chan []events.Record
 	telling  sync.WaitGroup
 	engine   *projection.Engine
+	hooks    []hooks.Hook
+	notifier *hooks.Notifier
 	url      string
 }
 
@@ -124,7 +127,11 @@ func (d *daemon) run(ctx context.Context) error {
 // the very first start, and on what is no directory, the log comes first: it makes
 // the directory, or says what is wrong with it.
 func (d *daemon) start(ctx context.Context) error {
-	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.announce}
+	var err error
+	if d.hooks, err = d.settings.file.hooks(); err != nil {
+		return err
+	}
+	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.openHooks, d.announce}
 	if _, err := os.Stat(filepath.Join(d.settings.DataDir, api.TokensFile)); err != nil {
 		steps[0], steps[1], steps[2] = d.openLog, d.openTokens, d.serve
 	}
@@ -336,6 +343,9 @@ func (d *daemon) close() error {
 		errs = append(errs, os.Remove(filepath.Join(d.settings.DataDir, nameDaemon)))
 	}
 	errs = append(errs, d.stopServing())
+	if d.notifier != nil {
+		d.notifier.Close()
+	}
 	if d.engine != nil {
 		d.engine.Close() // its error was reported by wait, or is that of a clean end
 	}
