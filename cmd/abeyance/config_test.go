@@ -84,6 +84,7 @@ func TestExampleFileCommentsAreRight(t *testing.T) {
 		{"accounts", "# accounts:\n", "accounts: []\n"},
 		{"groups", "# groups:\n", "groups: []\n"},
 		{"aliases", "# aliases:\n", "aliases: {}\n"},
+		{"webhooks", "# webhooks:\n", "webhooks: []\n"},
 	} {
 		text := string(doc)
 		at := strings.Index(text, block.comment)
@@ -98,7 +99,7 @@ func TestExampleFileCommentsAreRight(t *testing.T) {
 			t.Errorf("the commented %s: %v", block.key, err)
 			continue
 		}
-		if len(p.file.Accounts)+len(p.file.Aliases)+len(*orEmpty(p.file.Groups)) == 0 {
+		if len(p.file.Accounts)+len(p.file.Aliases)+len(p.file.Webhooks)+len(*orEmpty(p.file.Groups)) == 0 {
 			t.Errorf("the commented %s were not read", block.key)
 		}
 	}
