@@ -152,6 +152,30 @@ func TestNoticeOfAFreezeThatLastsJustThatLong(t *testing.T) {
 	x.wants()
 }
 
+// A record may be dated after now: the clock went back, or the record came after the look
+// at it. Such a freeze is told at once, and whether or not it ends at once.
+func TestNoticeOfAFreezeDatedAfterNow(t *testing.T) {
+	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeFrozen, NoticeRecovered}})
+	x.do(steadyPolicy())
+	fold := x.fold
+	x.fold = nil
+	x.now = noon().Add(time.Minute)
+	first := x.s.head.Seq
+	x.report("a1", opus, quota(1800))
+	x.do(clearCell("a1", "claude"))
+	x.report("a2", opus, quota(1800))
+	x.fold = fold
+	for r, err := range x.log.Records(context.Background(), first) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.take(x.fold.Apply(context.Background(), r, noon().Add(30*time.Second)))
+	}
+	if len(x.got) != 3 || x.got[0].Subject != x.got[1].Subject || !x.got[1].Over || x.got[2].Account != "a2" {
+		t.Errorf("told %+v", x.got)
+	}
+}
+
 func TestNoticeOfAFreezeAtOnceAndHowItEnds(t *testing.T) {
 	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeFrozen, NoticeRecovered}})
 	x.do(steadyPolicy())

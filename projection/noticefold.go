@@ -241,15 +241,15 @@ func (n *Notices) follow(a *Account, b *block) {
 	n.open[b.id()] = o
 	n.endsAt(b.id(), o)
 	kind, after := n.worth(o)
-	at := o.StartedAt.Add(after)
+	at, begins := o.StartedAt.Add(after), b.started == n.before.Seq+1
 	switch {
 	case !n.filter.follows(kind):
 		o.told = true // it is never to be
-	case at.After(n.at):
-		heap.Push(&n.due, dueBlock{at: at, id: b.id()})
-	case b.started == n.before.Seq+1:
+	case begins && (after == 0 || !at.After(n.at)): // at once, even if its record is dated after now
 		n.tell(o, false)
 		o.told = true
+	case after > 0 && at.After(n.at):
+		heap.Push(&n.due, dueBlock{at: at, id: b.id()})
 	default:
 		o.told = true
 	}
@@ -313,7 +313,8 @@ func (n *Notices) emit(x Notice) {
 // is itself. Accounts are shared between the states of an engine, and a fold that has
 // applied many records shares none of them any more.
 func (n *Notices) Adopt(published *State) {
-	if n.since >= adoptAfter && published.head == n.state.head {
+	is, was := published.head, n.state.head
+	if n.since >= adoptAfter && is.Seq == was.Seq && is.Hash == was.Hash && is.Log == was.Log {
 		n.state, n.since = published.working(), 0
 	}
 }

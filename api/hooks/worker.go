@@ -27,8 +27,9 @@ const (
 	// cursor is saved that moved without a delivery.
 	saveEvery = 10_000
 	saveAfter = time.Minute
-	// lastGrace is how long an attempt under way may take when the worker is to stop.
-	lastGrace = 1500 * time.Millisecond
+	// lastGrace is how long an attempt under way may take when the worker is to stop, and
+	// then one that tells of an outage.
+	lastGrace = 700 * time.Millisecond
 	// logEvery is how many failures in a row go by between two lines in the log.
 	logEvery = 12
 )
@@ -129,13 +130,13 @@ func (w *worker) look() {
 // fill brings the queue up to the head and to now, as far as there is room.
 func (w *worker) fill(ctx context.Context) error {
 	e := w.parts.engine
-	now := e.Now().UTC()
+	head := e.State().Head().Seq
+	now := e.Now().UTC() // after the head: no record up to it is of a later instant
 	if w.fold == nil || now.Before(w.fold.Position().At.Add(-maxBack)) {
 		if err := w.begin(ctx, now); err != nil {
 			return err
 		}
 	}
-	head := e.State().Head().Seq
 	if at := w.fold.Position().Seq; at < head && !w.queue.full() {
 		for r, err := range e.History(ctx, events.Query{After: at, Before: head + 1}) {
 			if err != nil {

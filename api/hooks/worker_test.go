@@ -322,7 +322,7 @@ func TestBackoffWhileAReceiverIsDown(t *testing.T) {
 				continue
 			}
 			full := maxBackoff
-			if i <= 8 {
+			if i < 16 {
 				full = min(firstBackoff<<(i-1), maxBackoff)
 			}
 			if wait := a.at.Sub(h.receiver.attempts[i-1].at); wait < full/2 || wait > full {

@@ -129,7 +129,7 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) start(ctx context.Context) error {
 	var err error
 	if d.hooks, err = d.settings.file.hooks(); err != nil {
-		return err
+		return &exitError{exitUsage, err}
 	}
 	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.openHooks, d.announce}
 	if _, err := os.Stat(filepath.Join(d.settings.DataDir, api.TokensFile)); err != nil {
