@@ -276,6 +276,36 @@ func TestNoticeOfAnExhaustedGroup(t *testing.T) {
 	x.wants("+1h0m0s exhausted over:removed claude", "+1h0m0s exhausted over:removed gemini-flash", "+1h0m0s exhausted over:removed gemini-pro")
 }
 
+// Two blocks of one account that end in one instant give back one account.
+func TestNoticeOfAGroupThatTwoBlocksGiveBack(t *testing.T) {
+	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeExhausted, NoticeRecovered}})
+	x.do(steadyPolicy())
+	x.report("a1", opus, quota(1800))
+	x.do(&Suspend{Filter: Filter{Account: "a1", Target: "*"}, Reason: "billing", For: 30 * time.Minute})
+	x.report("a2", opus, quota(3600))
+	x.at(45 * time.Minute)
+	x.checkPools()
+	x.wants("+0s exhausted claude", "+30m0s exhausted over:expired claude")
+	x.report("a1", opus, quota(1800))
+	x.wants("+45m0s exhausted claude")
+}
+
+// A freeze that is over by the time of the fold when its record comes is told, and its end.
+func TestNoticeOfAFreezeThatIsOverAtOnce(t *testing.T) {
+	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeFrozen, NoticeRecovered}})
+	x.do(steadyPolicy())
+	x.at(time.Hour)
+	x.now = noon()
+	x.report("a1", opus, quota(1800))
+	before := x.fold.Position().Seq - 1
+	for i := range x.got {
+		if x.got[i].Before.Seq != before {
+			t.Errorf("%s is told after record %d, not %d", brief(x.got[i]), x.got[i].Before.Seq, before)
+		}
+	}
+	x.wants("+1h0m0s frozen a1 claude", "+30m0s frozen over:expired a1 claude")
+}
+
 func TestNoticesOfNewGroups(t *testing.T) {
 	x := newTold(t, NoticeFilter{On: beginnings()})
 	x.do(steadyPolicy())

@@ -135,6 +135,7 @@ type house struct {
 	book     *identity.Book
 	registry *prometheus.Registry
 	logs     *lockedBuffer
+	ahead    atomic.Int64 // how far the engine's clock is ahead
 }
 
 // lockedBuffer is a log that several goroutines write.
@@ -166,7 +167,7 @@ func inBubble(t *testing.T, log events.Log, test func(t *testing.T, h *house)) {
 			t: t, log: log, path: filepath.Join(t.TempDir(), FileName), receiver: &receiver{}, book: identity.New(),
 			registry: prometheus.NewRegistry(), logs: &lockedBuffer{},
 		}
-		o := &projection.Options{Policy: &projection.PolicyConfig{
+		o := &projection.Options{Now: h.now, Policy: &projection.PolicyConfig{
 			RulesConfig: projection.RulesConfig{QuotaExhausted: &projection.ClassConfig{Jitter: new(projection.Duration(0))}},
 		}}
 		for _, id := range []string{"a1", "a2", "a3", "a4"} {
@@ -185,6 +186,8 @@ func inBubble(t *testing.T, log events.Log, test func(t *testing.T, h *house)) {
 		test(t, h)
 	})
 }
+
+func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
 
 // hook returns a hook for kinds.
 func (h *house) hook(on ...projection.NoticeKind) Hook {
@@ -720,6 +723,76 @@ func TestThousandsOfFreezesAreLookedAheadInPieces(t *testing.T) {
 		}
 		if seen != n || h.figure("abeyance_webhook_pending", "") != 0 || h.figure("abeyance_webhook_lag_records", "") != 0 {
 			t.Errorf("%d of %d were told, pending %v, lag %v", seen, n, h.figure("abeyance_webhook_pending", ""), h.figure("abeyance_webhook_lag_records", ""))
+		}
+	})
+}
+
+// TestTheClockGoesBack: what was told while it was ahead is not told again, and a freeze
+// of the time after is not taken for one that is over.
+func TestTheClockGoesBack(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *house) {
+		h.start(h.hook(projection.NoticeFrozen, projection.NoticeRecovered))
+		time.Sleep(time.Minute)
+		h.ahead.Store(int64(48 * time.Hour))
+		time.Sleep(time.Minute)
+		h.ahead.Store(0)
+		time.Sleep(time.Minute)
+		h.freeze("a1", time.Hour)
+		time.Sleep(time.Minute)
+		h.receiver.wants(t, "cell.frozen a1claude")
+		time.Sleep(time.Hour)
+		h.receiver.wants(t, "cell.frozen a1claude", "cell.recovered a1claude over")
+	})
+}
+
+// TestTheClockGoesBackWhileSomethingWaits: what was told ahead of it is not told again.
+func TestTheClockGoesBackWhileSomethingWaits(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *house) {
+		hook := h.hook(projection.NoticeFrozen, projection.NoticeRecovered)
+		h.receiver.answers(down)
+		h.start(hook)
+		h.freeze("a1", 100*time.Hour)
+		h.freeze("a2", 100*time.Hour)
+		time.Sleep(time.Second)
+		h.clear("a1")
+		accepted := atomic.Int32{}
+		h.receiver.answers(func(int) (int, http.Header, error) {
+			if accepted.Add(1) == 1 {
+				return 200, nil, nil
+			}
+			return down(0)
+		})
+		time.Sleep(20 * time.Second)
+		h.receiver.wants(t, "cell.frozen a1claude over")
+		h.ahead.Store(-int64(5 * time.Minute))
+		time.Sleep(2 * time.Minute)
+		h.receiver.answers(nil)
+		time.Sleep(20 * time.Minute)
+		h.receiver.wants(t, "cell.frozen a1claude over", "cell.frozen a2claude")
+	})
+}
+
+// TestWhatWasToldAndDoesNotComeAgainIsForgotten, so that a cursor does not grow.
+func TestWhatWasToldAndDoesNotComeAgainIsForgotten(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *house) {
+		hook := h.hook(projection.NoticeFrozen)
+		h.start(hook)
+		h.stop()
+		c, err := openCursors(h.path, "memory", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := c.hooks["ops"]
+		was.Told = []string{"0123456789abcdef0123456789abcdef"}
+		if err := c.put("ops", was); err != nil {
+			t.Fatal(err)
+		}
+		h.start(hook)
+		h.freeze("a1", time.Hour)
+		time.Sleep(time.Second)
+		h.stop()
+		if c, err = openCursors(h.path, "memory", slog.New(slog.DiscardHandler)); err != nil || len(c.hooks["ops"].Told) > 0 {
+			t.Errorf("told is %v, %v", c.hooks["ops"].Told, err)
 		}
 	})
 }
