@@ -47,7 +47,8 @@ type News struct {
 	// Until is when it ends by itself; null: it does not.
 	Until api.Time `json:"until"`
 	Why   string   `json:"why"` // one plain sentence
-	// Over: it has ended; EndedAt, How and Ended tell when, in which way, and in words.
+	// Over: it has ended; EndedAt and How tell when and in which way. Ended says it in
+	// words, if Why says why it began.
 	Over    bool     `json:"over"`
 	EndedAt api.Time `json:"ended_at"`
 	How     string   `json:"how,omitempty"`
@@ -132,7 +133,10 @@ func (w *writer) news(x *item) *News {
 		Since: api.Time{Time: n.Since}, Until: api.Time{Time: n.Until}, Why: w.show(n.Sentence), ObserveOnly: w.observes,
 	}
 	if x.end != nil {
-		out.Over, out.EndedAt, out.How, out.Ended = true, api.Time{Time: x.end.At}, string(x.end.How), w.show(x.end.Sentence)
+		out.Over, out.EndedAt, out.How = true, api.Time{Time: x.end.At}, string(x.end.How)
+		if x.start != nil {
+			out.Ended = w.show(x.end.Sentence)
+		}
 	}
 	return out
 }

@@ -101,6 +101,23 @@ func TestADigestIsOfWhatHasLongBeenOver(t *testing.T) {
 	}
 }
 
+// After a rewind nothing is forgotten before the fold has come by it again.
+func TestARewoundQueueKnowsWhatWasTold(t *testing.T) {
+	q := newQueue("log", true)
+	list := notices(1, 2)
+	q.add(list[0])
+	q.add(list[1]) // the second begins while the first goes on
+	q.settle(1)
+	q.rewind()
+	if q.base(list[0].Before); len(q.toldIDs()) != 1 {
+		t.Fatalf("told is %v", q.toldIDs())
+	}
+	q.add(list[0])
+	if q.base(list[1].Before); len(q.items) > 0 || len(q.toldIDs()) > 0 {
+		t.Errorf("%d items, told %v", len(q.items), q.toldIDs())
+	}
+}
+
 // TestQueueTellsEachOnce: however much is looked ahead, acknowledged and begun anew from
 // the base with what was told beyond it, every beginning is told once, every end at most
 // once, and beginnings in order.

@@ -105,7 +105,8 @@ func (s *sender) send(ctx context.Context, id string, body []byte) answer {
 	}
 	now := time.Now()
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("User-Agent", "abeyance/"+cmp.Or(s.hook.Version, "unknown"))
+	// A build without a version calls it "(devel)", and brackets begin a comment there.
+	r.Header.Set("User-Agent", "abeyance/"+cmp.Or(strings.Trim(s.hook.Version, "()"), "unknown"))
 	r.Header.Set("Webhook-Id", id)
 	r.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.Header.Set("Webhook-Signature", s.hook.Secret.sign(id, now, body))
