@@ -524,6 +524,25 @@ func TestNoticesWhileTheClockJumps(t *testing.T) {
 	})
 }
 
+// What is queued of the time does not grow with the records.
+func TestNoticesForgetDeadlinesThatDoNotHold(t *testing.T) {
+	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeFrozen, NoticeRecovered}, LongerThan: time.Hour})
+	x.do(steadyPolicy())
+	most := 0
+	for i := range 2000 {
+		x.now = noon().Add(time.Duration(i) * time.Second)
+		x.report("a1", opus, quota(7200)) // prolonged every time
+		x.report("a2", opus, quota(7200))
+		x.do(clearCell("a2", "claude"))
+		most = max(most, len(x.fold.due))
+	}
+	if most > 4*len(x.fold.open)+minDue+10 {
+		t.Errorf("%d instants are queued for %d blocks", most, len(x.fold.open))
+	}
+	x.at(3 * time.Hour)
+	x.wants("+1h0m0s frozen a1 claude", "+2h33m19s frozen over:expired a1 claude")
+}
+
 func TestReachedKnowsAnotherLog(t *testing.T) {
 	x := newTold(t, NoticeFilter{On: beginnings()})
 	head, past := x.head(), x.past()

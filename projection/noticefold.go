@@ -3,6 +3,7 @@ package projection
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -28,7 +29,7 @@ type Notices struct {
 	ctx    context.Context // of the call under way
 	before Position        // what is told now is told after
 	out    []Notice
-	err    error // of looking up what a sentence cites
+	err    error // of looking up what a sentence cites; the fold is of no more use
 	since  int   // records applied since the state was made
 }
 
@@ -44,6 +45,8 @@ type openBlock struct {
 	Episode
 	// told: its beginning was told, or lies before the position that the fold began at.
 	told bool
+	// queued is when its end is looked at; zero: it is not. The end may be later by then.
+	queued time.Time
 }
 
 // Notices returns a fold that goes on from a position of the log, which it must have
@@ -82,7 +85,8 @@ func (n *Notices) begin() {
 	for a := range n.state.Accounts("") {
 		blocks := blocksOf(a)
 		for i := range blocks {
-			if b := &blocks[i]; b.live(n.at) {
+			// New groups may have put one suspension on several targets: the first stands for it.
+			if b := &blocks[i]; b.live(n.at) && n.open[b.id()] == nil {
 				n.follow(a, b)
 			}
 		}
@@ -172,11 +176,13 @@ func (n *Notices) fallDue(at time.Time) {
 		d := heap.Pop(&n.due).(dueBlock)
 		o := n.open[d.id]
 		switch {
-		case o == nil: // it ended before
-		case d.end && !o.Until.IsZero() && !o.Until.After(at):
+		case !n.holds(d):
+		case d.end && o.Until.After(at):
+			n.lookAt(d.id, o)
+		case d.end:
 			delete(n.open, d.id)
 			ended = append(ended, o)
-		case !d.end && !o.told:
+		default:
 			n.at = at
 			n.tell(o, false)
 			o.told = true
@@ -197,8 +203,7 @@ func (n *Notices) change(r events.Record, t Touched) {
 	is := map[blockID]*block{}
 	blocks := blocksOf(t.Is)
 	for i := range blocks {
-		id := blocks[i].id()
-		if is[id] == nil || !blocks[i].until.IsZero() && blocks[i].until.After(is[id].until) {
+		if id := blocks[i].id(); is[id] == nil {
 			is[id] = &blocks[i]
 		}
 	}
@@ -249,16 +254,45 @@ func (n *Notices) follow(a *Account, b *block) {
 		n.tell(o, false)
 		o.told = true
 	case after > 0 && at.After(n.at):
-		heap.Push(&n.due, dueBlock{at: at, id: b.id()})
+		n.push(dueBlock{at: at, id: b.id()})
 	default:
 		o.told = true
 	}
 }
 
+// endsAt has the end of a block looked at in time. Where it is looked at earlier, that
+// does: a freeze may be prolonged a thousand times.
 func (n *Notices) endsAt(id blockID, o *openBlock) {
-	if !o.Until.IsZero() {
-		heap.Push(&n.due, dueBlock{at: o.Until, id: id, end: true})
+	switch {
+	case o.Until.IsZero():
+		o.queued = time.Time{}
+	case o.queued.IsZero() || o.Until.Before(o.queued):
+		n.lookAt(id, o)
 	}
+}
+
+func (n *Notices) lookAt(id blockID, o *openBlock) {
+	o.queued = o.Until
+	n.push(dueBlock{at: o.Until, id: id, end: true})
+}
+
+// push queues an instant. Those that do not hold any more are dropped before they are
+// most of the queue: freezes may come and go long before their deadlines.
+func (n *Notices) push(d dueBlock) {
+	if len(n.due) > 4*len(n.open)+minDue {
+		n.due = slices.DeleteFunc(n.due, func(d dueBlock) bool { return !n.holds(d) })
+		heap.Init(&n.due)
+	}
+	heap.Push(&n.due, d)
+}
+
+// minDue is how many instants are queued before it is worth while to drop some.
+const minDue = 256
+
+// holds reports whether what is due then still is.
+func (n *Notices) holds(d dueBlock) bool {
+	o := n.open[d.id]
+	return o != nil && (d.end && d.at.Equal(o.queued) || !d.end && !o.told)
 }
 
 // worth says as what a block is told, and how long it must have lasted.
