@@ -249,7 +249,7 @@ func (i *fileImport) remember(command projection.Command) error {
 func (a *ImportAnswer) add(e *cliproxy.Entry, r *projection.ImportResult, b *Backend) {
 	row := ImportRow{
 		Entry: e.Place, Account: e.Account, Target: r.Target, CoolUntil: Time{e.CoolUntil}, Suspended: e.Suspended, Added: r.Added,
-		Why: show(r.Why, b.Identities),
+		Why: b.Identities.Show(r.Why),
 	}
 	if e.Suspended {
 		row.Reason = events.Scrub(e.Reason, events.MaxText)

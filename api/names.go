@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"strings"
 
 	"github.com/abeyance/abeyance/events"
-	"github.com/abeyance/abeyance/projection/identity"
 )
 
 // stored returns the id that a request's account is stored under, and notes both: one
@@ -24,23 +22,4 @@ func (b *Backend) cells(list []events.Cell) []CellRef {
 		refs = append(refs, CellRef{b.Identities.Given(c.Account), c.Target})
 	}
 	return refs
-}
-
-// pseudonymLength is that of the ids that identity makes.
-const pseudonymLength = len(identity.Prefix) + 20
-
-// show puts the ids as given into a text that names stored ones.
-func show(text string, ids *identity.Book) string {
-	var out strings.Builder
-	for {
-		before, after, found := strings.Cut(text, identity.Prefix)
-		out.WriteString(before)
-		if !found {
-			return out.String()
-		}
-		text = identity.Prefix + after
-		n := min(pseudonymLength, len(text))
-		out.WriteString(ids.Given(text[:n]))
-		text = text[n:]
-	}
 }

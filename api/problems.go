@@ -79,7 +79,7 @@ func (b *Backend) refusal(err error) *Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*projection.Error](err); ok {
-		p := newProblem(Code(e.Code), show(e.Message, b.Identities))
+		p := newProblem(Code(e.Code), b.Identities.Show(e.Message))
 		p.Cells = b.cells(e.Cells[:min(len(e.Cells), maxProblemCells)])
 		return p
 	}

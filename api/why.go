@@ -91,7 +91,7 @@ func why(ctx context.Context, b *Backend, q *whyQuery) (WhyAnswer, error) {
 // At most 100 cells are shown; CellCount says how many there are.
 func NewWhyAnswer(x *projection.Explanation, s *projection.State, now time.Time, ids *identity.Book) *WhyAnswer {
 	a := &WhyAnswer{
-		AsOfSeq: uint64(s.Head().Seq), Now: Time{now}, Sentence: show(x.Sentence, ids), Status: string(x.Status),
+		AsOfSeq: uint64(s.Head().Seq), Now: Time{now}, Sentence: ids.Show(x.Sentence), Status: string(x.Status),
 		Account: ids.Given(x.Account), Provider: x.Provider, Target: x.Target, Cells: []WhyCell{},
 		CellCount: len(x.Cells), GroupsVersion: x.GroupsVersion, GroupsSeq: uint64(x.GroupsSeq), PolicyVersion: x.PolicyVersion,
 		PolicySeq: uint64(x.PolicySeq),
@@ -104,7 +104,7 @@ func NewWhyAnswer(x *projection.Explanation, s *projection.State, now time.Time,
 
 func newWhyCell(x *projection.CellExplanation, ids *identity.Book) WhyCell {
 	c := WhyCell{
-		Account: ids.Given(x.Account), Target: x.Target, Status: string(x.Status), Sentence: show(x.Sentence, ids),
+		Account: ids.Given(x.Account), Target: x.Target, Status: string(x.Status), Sentence: ids.Show(x.Sentence),
 		Causes: []EventRow{}, Ends: []WhyEnding{},
 	}
 	for _, cause := range x.Causes {

@@ -221,19 +221,24 @@ func describeTarget(t string) string {
 func (x *explainer) cell(a *Account, target string) (CellExplanation, error) {
 	c := a.Cell(target)
 	out := CellExplanation{Account: a.ID, Target: target, Status: a.CellStatus(&c, x.now)}
-	for _, seq := range c.seqs(x.now) {
-		r, err := x.look(seq)
-		if err != nil {
-			return out, err
-		}
-		out.Causes = append(out.Causes, Cause{Record: r, Text: causeText(r)})
-	}
-	if err := x.renamed(&out); err != nil {
+	if err := x.causes(&c, &out); err != nil {
 		return out, err
 	}
 	out.Ends = x.endings(a, &c)
 	out.Sentence = x.sentence(a, &c, &out)
 	return out, nil
+}
+
+// causes looks up the records behind a cell.
+func (x *explainer) causes(c *Cell, out *CellExplanation) error {
+	for _, seq := range c.seqs(x.now) {
+		r, err := x.look(seq)
+		if err != nil {
+			return err
+		}
+		out.Causes = append(out.Causes, Cause{Record: r, Text: causeText(r)})
+	}
+	return x.renamed(out)
 }
 
 func (x *explainer) look(seq events.Seq) (events.Record, error) {

@@ -250,11 +250,15 @@ func (v *Verdict) clamped() string {
 	if v.Clamp == nil {
 		return ""
 	}
-	bound := "for " + v.Clamp.Bound
-	if v.Clamp.Bound == "unknown" {
-		bound = "for an unknown window"
+	return fmt.Sprintf(" (cut from %s to the bound %s)", time.Duration(v.Clamp.Asked*float64(time.Second)).Round(time.Second), boundText(v.Clamp))
+}
+
+// boundText says what a bound is for.
+func boundText(c *events.Clamp) string {
+	if c.Bound == "unknown" {
+		return "for an unknown window"
 	}
-	return fmt.Sprintf(" (cut from %s to the bound %s)", time.Duration(v.Clamp.Asked*float64(time.Second)).Round(time.Second), bound)
+	return "for " + c.Bound
 }
 
 func orNothing(s string) string {

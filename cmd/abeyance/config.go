@@ -11,7 +11,7 @@ func newConfigCommand(env *environment) *cobra.Command {
 		Use:     "config",
 		Short:   "Show and check the daemon's configuration",
 		Example: "  abeyance config check abeyance.yaml",
-	}, newConfigShowCommand(env), newConfigCheckCommand(env), newConfigSchemaCommand(env))
+	}, newConfigShowCommand(env), newConfigCheckCommand(env), newConfigSchemaCommand(env), newTestWebhookCommand(env))
 }
 
 func newConfigShowCommand(env *environment) *cobra.Command {
@@ -96,5 +96,5 @@ func describeConfig(p *parsedConfig) string {
 	if p.file.Policy != nil {
 		policy = "a policy of its own"
 	}
-	return fmt.Sprintf("%s, %s, %s", describeAccounts(&p.file), groups, policy)
+	return fmt.Sprintf("%s, %s, %s, %s", describeAccounts(&p.file), groups, policy, counted(len(p.file.Webhooks), "webhook"))
 }

@@ -86,7 +86,7 @@ func TestExampleFileCommentsAreRight(t *testing.T) {
 	f := &p.file
 	for what, n := range map[string]int{
 		"accounts": len(f.accounts()), "strategies.providers": len(f.Strategies.Providers), "groups": len(*orEmpty(f.Groups)),
-		"aliases": len(f.Aliases), "policy.providers": len(f.Policy.Providers),
+		"aliases": len(f.Aliases), "policy.providers": len(f.Policy.Providers), "webhooks": len(f.Webhooks),
 	} {
 		if n == 0 {
 			t.Errorf("the commented %s were not read", what)

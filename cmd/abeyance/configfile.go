@@ -44,6 +44,7 @@ type configFile struct {
 	Groups    *[]projection.GroupConfig    `yaml:"groups"`
 	Aliases   map[string]map[string]string `yaml:"aliases"`
 	Policy    *projection.PolicyConfig     `yaml:"policy"`
+	Webhooks  []webhookConfig              `yaml:"webhooks"`
 }
 
 type tlsConfig struct {
@@ -265,6 +266,7 @@ func (p *parsedConfig) check() error {
 		err := tryOn(projection.NewState(), &projection.DefinePolicy{Config: *f.Policy})
 		fail(err, blamePolicy(f.Policy)...)
 	}
+	p.checkWebhooks(fail)
 	return errors.Join(errs...)
 }
 

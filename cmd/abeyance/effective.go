@@ -45,7 +45,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(rows, groups, policy), nil
+	return slices.Concat(rows, groups, policy, s.webhookRows()), nil
 }
 
 // ownRows lists the settings that are not in the log: the file, the environment and flags

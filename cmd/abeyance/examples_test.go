@@ -30,22 +30,23 @@ func staged() map[string]string {
 			" abeyance clear a1 -r 'no request comes here' --yes) >/dev/null 2>&1 &\n"
 	)
 	return map[string]string{
-		"abeyance lift":            "abeyance suspend a1 claude --forever -r x\nabeyance suspend --provider codex --forever -r x --yes",
-		"abeyance clear":           limited,
-		"abeyance recheck":         limited + answered,
-		"abeyance wait":            "abeyance lift a1 --yes || true\nabeyance clear a1 --yes || true\nabeyance suspend a1 gemini-pro --for 1h -r x",
-		"abeyance status":          limited,
-		"abeyance why":             limited,
-		"abeyance token delete":    "abeyance token create proxy-1 --scope route || true",
-		"abeyance verify":          `abeyance verify | sed -E 's/.* ([0-9]+) records, head ([0-9a-f]+)$/\1:\2/' > head-of-last-week`,
-		"abeyance backup":          "rm -f abeyance.db*",
-		"abeyance restore":         "rm -f abeyance.db*; abeyance backup abeyance.db; gzip -k abeyance.db",
-		"abeyance import":          "rm -f history.ndjson; abeyance export -f history.ndjson",
-		"abeyance export":          "rm -f history.ndjson",
-		"abeyance context remove":  prod,
-		"abeyance context show":    prod,
-		"abeyance context use":     prod,
-		"abeyance accounts forget": "abeyance accounts put mira@example.com --provider codex; abeyance accounts remove mira@example.com",
+		"abeyance lift":                "abeyance suspend a1 claude --forever -r x\nabeyance suspend --provider codex --forever -r x --yes",
+		"abeyance clear":               limited,
+		"abeyance recheck":             limited + answered,
+		"abeyance wait":                "abeyance lift a1 --yes || true\nabeyance clear a1 --yes || true\nabeyance suspend a1 gemini-pro --for 1h -r x",
+		"abeyance status":              limited,
+		"abeyance why":                 limited,
+		"abeyance token delete":        "abeyance token create proxy-1 --scope route || true",
+		"abeyance verify":              `abeyance verify | sed -E 's/.* ([0-9]+) records, head ([0-9a-f]+)$/\1:\2/' > head-of-last-week`,
+		"abeyance backup":              "rm -f abeyance.db*",
+		"abeyance restore":             "rm -f abeyance.db*; abeyance backup abeyance.db; gzip -k abeyance.db",
+		"abeyance import":              "rm -f history.ndjson; abeyance export -f history.ndjson",
+		"abeyance export":              "rm -f history.ndjson",
+		"abeyance context remove":      prod,
+		"abeyance config test-webhook": "(umask 077; echo whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY= > ops.secret)",
+		"abeyance context show":        prod,
+		"abeyance context use":         prod,
+		"abeyance accounts forget":     "abeyance accounts put mira@example.com --provider codex; abeyance accounts remove mira@example.com",
 	}
 }
 
@@ -65,7 +66,8 @@ func endless() map[string]string {
 // otherwise are the examples that do not end with 0 here.
 func otherwise() map[string]int {
 	return map[string]int{
-		"abeyance why a1 --at 2026-11-20T09:00:00Z": exitNotFound, // the log is younger
+		"abeyance why a1 --at 2026-11-20T09:00:00Z":            exitNotFound, // the log is younger
+		"abeyance config test-webhook ops --config hooks.yaml": exitFailure,  // nobody listens
 	}
 }
 
@@ -74,6 +76,7 @@ func exampleFiles() map[string]string {
 	return map[string]string{
 		"abeyance.yaml":  "listen: 127.0.0.1:0\n",
 		"groups.yaml":    "groups: [{id: opus, providers: [antigravity], patterns: [\"claude-opus-*\"], priority: 400}]\n",
+		"hooks.yaml":     "webhooks: [{name: ops, url: \"http://127.0.0.1:1/\", secret_file: ops.secret, on: [held]}]\n",
 		"per-model.yaml": "bootstrap: none\n",
 		"policy.yaml":    "policy: {rate_limited: {jitter: 2s}}\n",
 		"shorter.yaml":   "policy: {quota_exhausted: {bound: 1h}}\n",

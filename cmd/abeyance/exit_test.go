@@ -29,7 +29,7 @@ func asking() []string {
 // alone are the commands that ask no daemon; what they can end with is told elsewhere.
 func alone() []string {
 	return []string{
-		"serve", "demo", "restore", "classify", "completion", "version", "help", "config", "config show", "config check", "config schema", "groups check", "policy check",
+		"serve", "demo", "restore", "classify", "completion", "version", "help", "config", "config show", "config check", "config schema", "config test-webhook", "groups check", "policy check",
 		"context", "context list", "context show", "context use", "context set", "context remove",
 	}
 }

@@ -330,6 +330,7 @@ func (d *daemon) ownParts() []reloadPart {
 	return []reloadPart{
 		{keys: []string{"log.format", "log.level"}, prepare: always(func(next *settings) { d.logs.set(next, d.env.quiet) })},
 		{keys: []string{"log.access"}, prepare: always(func(next *settings) { d.server.SetAccessLog(next.LogAccess) })},
+		{keys: []string{"webhooks"}, prepare: d.prepareHooks},
 		{keys: []string{"strategies"}, prepare: always(func(next *settings) { d.picks.SetStrategies(next.file.file.strategies()) })},
 		{keys: []string{"observe_only"}, prepare: always(func(next *settings) {
 			// An engine that has stopped blocks nobody any more: the process is about to end.

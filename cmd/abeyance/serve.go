@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/api/hooks"
 	"github.com/abeyance/abeyance/api/ui"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
@@ -121,6 +122,8 @@ type daemon struct {
 	stories    chan []events.Record
 	telling    sync.WaitGroup
 	engine     *projection.Engine
+	hooks      []hooks.Hook // to begin with
+	notifier   *hooks.Notifier
 	picks      *router.Router
 	reloads    *reloader
 	follow     following // of the configuration file
@@ -156,6 +159,10 @@ func (d *daemon) run(ctx context.Context) error {
 // the very first start, and on what is no directory, the log comes first: it makes
 // the directory, or says what is wrong with it.
 func (d *daemon) start(ctx context.Context) error {
+	var err error
+	if d.hooks, err = d.settings.file.hooks(); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	steps := []func(context.Context) error{d.openTokens, d.serve, d.openLog, d.openEngine, d.followConfig, d.announce}
 	if _, err := os.Stat(filepath.Join(d.settings.DataDir, api.TokensFile)); err != nil {
 		steps[0], steps[1], steps[2] = d.openLog, d.openTokens, d.serve
@@ -289,6 +296,9 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	if err := d.owners.Hand(func() (map[api.Section]string, error) { return file.owned(), nil }); err != nil {
 		return err // unreachable: it has none of its own
 	}
+	if err := d.openHooks(); err != nil {
+		return err
+	}
 	d.server.Ready(api.Backend{
 		Engine: d.engine, Router: d.picks, Identities: d.ids, Owners: d.owners, Reload: d.reloads.request,
 		Verify: func(ctx context.Context) (events.Head, error) { return verifyDir(ctx, d.log, d.settings.DataDir) },
@@ -374,6 +384,9 @@ func (d *daemon) close() error {
 		errs = append(errs, os.Remove(filepath.Join(d.settings.DataDir, nameDaemon)))
 	}
 	errs = append(errs, d.stopServing())
+	if d.notifier != nil {
+		d.notifier.Close()
+	}
 	if d.engine != nil {
 		d.engine.Close() // its error was reported by wait, or is that of a clean end
 	}
