@@ -18,7 +18,23 @@ type metrics struct {
 	dropped     prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+// logSize is read when it is scraped; there is no series while it is not known.
+type logSize struct {
+	backend func() *Backend // nil: starting
+	desc    *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (l *logSize) Describe(ch chan<- *prometheus.Desc) { ch <- l.desc }
+
+// Collect implements prometheus.Collector.
+func (l *logSize) Collect(ch chan<- prometheus.Metric) {
+	if b := l.backend(); b != nil && b.Bytes != nil {
+		ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, float64(b.Bytes()))
+	}
+}
+
+func newMetrics(r prometheus.Registerer, backend func() *Backend) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "abeyance_http_requests_total", Help: "Requests answered, by route and status.",
@@ -34,7 +50,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "abeyance_subscribers_dropped_total", Help: "Streams of the live history ended because their reader took nothing.",
 		}),
 	}
-	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped))
+	size := &logSize{backend, prometheus.NewDesc("abeyance_log_bytes", "Size of the log's file.", nil, nil)}
+	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped), r.Register(size))
 }
 
 // count notes one answer. A request that matches no route counts under none. How long a

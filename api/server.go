@@ -93,7 +93,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	var err error
-	if s.metrics, err = newMetrics(s.registry); err != nil {
+	if s.metrics, err = newMetrics(s.registry, s.backend.Load); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
 	}
 	s.route(o.Version)

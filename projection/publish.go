@@ -30,6 +30,9 @@ func (e *Engine) prepare() {
 	b.changed = e.work.changed
 	b.view = View{State: e.work.Snapshot(), ObserveOnly: old.ObserveOnly}
 	b.view.Index, b.gained = old.Index.next(old.State, e.work.order(), b.changed, now)
+	if e.metered != nil {
+		b.turned = e.metrics.turn(old, &b.view, b.changed, b.records)
+	}
 }
 
 // publish makes a durable batch visible.

@@ -27,6 +27,7 @@ type configFile struct {
 	ObserveOnly *bool           `yaml:"observe_only"`
 	TLS         *tlsConfig      `yaml:"tls"`
 	Log         *logConfig      `yaml:"log"`
+	Metrics     *metricsConfig  `yaml:"metrics"`
 	Accounts    []accountConfig `yaml:"accounts"`
 	Strategies  *strategyConfig `yaml:"strategies"`
 	// Bootstrap, Groups and Aliases are the fields of projection.GroupsConfig.
@@ -44,6 +45,10 @@ type tlsConfig struct {
 type logConfig struct {
 	Format *string `yaml:"format"`
 	Access *bool   `yaml:"access"`
+}
+
+type metricsConfig struct {
+	PerAccount *bool `yaml:"per_account"`
 }
 
 // accountConfig is one account of the pool. What is omitted has its default; a

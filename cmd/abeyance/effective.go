@@ -29,6 +29,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 		s.row("tls.key", s.Key),
 		s.row("log.format", s.LogFormat),
 		s.row("log.access", strconv.FormatBool(s.LogAccess)),
+		s.row("metrics.per_account", strconv.FormatBool(s.PerAccount)),
 	}
 	for i, a := range s.file.file.Accounts {
 		rows = append(rows, effectiveRow{"accounts." + a.ID, describeAccount(a), s.file.origin("accounts", strconv.Itoa(i))})

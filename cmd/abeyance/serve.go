@@ -91,6 +91,7 @@ type daemon struct {
 	telling  sync.WaitGroup
 	engine   *projection.Engine
 	url      string
+	reloads  *reloads
 }
 
 func newDaemon(env *environment, s *settings) *daemon {
@@ -104,7 +105,8 @@ func newDaemon(env *environment, s *settings) *daemon {
 		h = slog.NewJSONHandler(env.err, options)
 	}
 	d := &daemon{env: env, settings: s, logger: slog.New(h), registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
-	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d.reloads = newReloads(env.now())
+	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.reloads)
 	return d
 }
 
@@ -227,7 +229,8 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.stories = make(chan []events.Record, activityQueue)
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
-		Logger: d.logger, Registerer: d.registry, Now: d.env.now, State: d.folded.state, Accounts: accounts,
+		Logger: d.logger, Registerer: d.registry, PerAccount: d.settings.PerAccount, Now: d.env.now,
+		State: d.folded.state, Folded: d.took, Accounts: accounts,
 		Groups: d.settings.file.file.groups(), Policy: d.settings.file.file.Policy, ObserveOnly: d.settings.ObserveOnly,
 		Checkpoints: d.log, Loss: acceptedLoss(d.log),
 	})
@@ -238,6 +241,9 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 		return err
 	}
 	picks := router.New(d.engine, &router.Options{Identities: d.ids, Strategies: d.settings.file.file.strategies()})
+	if err := picks.Register(d.registry); err != nil {
+		return fmt.Errorf("registering the router's metrics: %w", err)
+	}
 	d.server.Ready(api.Backend{
 		Engine: d.engine, Router: picks, Identities: d.ids,
 		Verify: func(ctx context.Context) (events.Head, error) { return verifyDir(ctx, d.log, d.settings.DataDir) },
@@ -271,6 +277,7 @@ func (d *daemon) announce(context.Context) error {
 	if err := writeDaemonFile(d.settings.DataDir, daemonFile{URL: d.url, PID: os.Getpid()}); err != nil {
 		return err
 	}
+	d.notify(notifyReady, "serving "+d.url)
 	if d.exposed() {
 		d.logger.Warn("plain HTTP beyond this machine: whoever is on the way reads the tokens", "listen", d.listener.Addr().String())
 	}
@@ -320,6 +327,7 @@ func (d *daemon) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		d.logger.Info("stopping", "grace", graceStop.String())
+		d.notify(notifyStopping, "")
 		return nil
 	case err := <-d.failed:
 		d.failed <- err

@@ -30,6 +30,7 @@ type settings struct {
 	Cert, Key   string
 	LogFormat   string
 	LogAccess   bool
+	PerAccount  bool // metrics of each account
 	Insecure    bool
 	AcceptLoss  bool // of this run alone: never from a file
 
@@ -46,6 +47,7 @@ type serveFlags struct {
 	cert, key   string
 	logFormat   string
 	logAccess   bool
+	perAccount  bool
 	insecure    bool
 	acceptLoss  bool
 }
@@ -61,6 +63,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.key, "tls-key", "", "PEM `file` with the private key")
 	flags.StringVar(&f.logFormat, "log-format", "", "`form` of the log on stderr: text or json (default "+logText+")")
 	flags.BoolVar(&f.logAccess, "log-access", false, "log every request")
+	flags.BoolVar(&f.perAccount, "metrics-per-account", false, "add metrics of each configured account, by its stored id")
 	flags.BoolVar(&f.acceptLoss, "accept-loss", false, "go on with a log that lacks records it is known to have held, and record that")
 	flags.BoolVar(&f.insecure, insecureFlag, false, "listen beyond loopback without TLS: tokens cross the network readable")
 }
@@ -85,6 +88,8 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 	choose(s, given, choice[string]{key: "tls.key", to: &s.Key, file: tls.Key, flag: "tls-key", value: f.key})
 	choose(s, given, choice[string]{key: "log.format", to: &s.LogFormat, base: logText, file: log.Format, flag: "log-format", value: f.logFormat})
 	choose(s, given, choice[bool]{key: "log.access", to: &s.LogAccess, file: log.Access, flag: "log-access", value: f.logAccess})
+	metrics := cmp.Or(file.Metrics, &metricsConfig{})
+	choose(s, given, choice[bool]{key: "metrics.per_account", to: &s.PerAccount, file: metrics.PerAccount, flag: "metrics-per-account", value: f.perAccount})
 	if err := checkListen(s.Listen); err != nil {
 		return nil, usage("--listen: %v", err)
 	}
