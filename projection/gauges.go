@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -209,15 +208,11 @@ func (x reading) pool(p PoolLabels, s *poolSum) {
 	}
 }
 
-// accounts tells of each account of a pool, under the id that it is stored by. One that
-// holds an address is left out: a library may keep ids as they were given.
+// accounts tells of each account of a pool, under the id that it is stored by.
 func (x reading) accounts(p PoolLabels, l laneOf) {
 	g, judge := &x.m.gauges, judge{x.view.State, x.now}
 	for i := range l.pool.Len() {
 		a := l.pool.At(i)
-		if strings.Contains(a.ID, "@") {
-			continue
-		}
 		s, usable := judge.stand(a, &l.kind), 0.0
 		if s.Status == StatusAvailable {
 			usable = 1
