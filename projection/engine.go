@@ -47,9 +47,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer receives the metrics. Nil: none are kept.
 	Registerer prometheus.Registerer
-	// PerAccount adds series of each configured account, by its stored id: two for each
+	// PerAccountMetrics adds series of each configured account, by its stored id: two for each
 	// group. The other metrics have bounded labels.
-	PerAccount bool
+	PerAccountMetrics bool
 	// Folded is how long it took to make State, for the metrics.
 	Folded time.Duration
 	// Now is the clock. Nil: time.Now.
@@ -162,7 +162,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	}
 	state := e.work.Snapshot()
 	e.view.Store(&View{State: state, Index: newIndex(e.work.order(), e.now().UTC()), ObserveOnly: o.ObserveOnly})
-	e.metrics = newMetrics(e, o.PerAccount)
+	e.metrics = newMetrics(e, o.PerAccountMetrics)
 	e.metrics.folded = o.Folded + time.Since(began)
 	e.findCheckpoint(o.Checkpoints)
 	if e.metered = o.Registerer; e.metered != nil {

@@ -93,7 +93,7 @@ func (x reading) log() {
 	x.gauge(g.seq, float64(x.view.State.head.Seq))
 	x.gauge(g.folded, x.m.folded.Seconds())
 	degraded := 0.0
-	if x.view.Degraded || e.Err() != nil {
+	if x.view.Degraded {
 		degraded = 1
 	}
 	x.gauge(g.degraded, degraded)

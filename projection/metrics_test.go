@@ -1,9 +1,13 @@
 package projection
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +106,79 @@ func TestMetricsOfFreezesAndEpisodes(t *testing.T) {
 			t.Errorf("%d episodes, want 5", len(list))
 		}
 		wantFigures(t, reg, want)
+	}))
+}
+
+// TestMetricsAgreeWithEpisodes: what is counted as it happens is what the log tells
+// afterwards, whatever operators, upstreams and time do.
+func TestMetricsAgreeWithEpisodes(t *testing.T) {
+	t.Run("in a bubble", inBubble(func(t *testing.T) {
+		log, random := eventstest.New(), seeded()
+		e, reg := measured(t, log, withAccounts(3))
+		models := []string{opus, flash, "unheard-of"}
+		for range 2000 {
+			account := fmt.Sprint("a", 1+random.IntN(3))
+			target := []string{"claude", "gemini-flash", "*"}[random.IntN(3)]
+			filter := Filter{Account: account, Target: target}
+			model := models[random.IntN(3)]
+			minutes := time.Duration(1+random.IntN(30)) * time.Minute
+			var do Intent
+			switch random.IntN(10) {
+			case 0, 1, 2:
+				do = limit(account, model, minutes.Seconds()).Do
+			case 3:
+				do = &Report{Account: account, Provider: "antigravity", Model: model, Status: 403, Signal: banned()}
+			case 4:
+				do = &Report{Account: account, Provider: "antigravity", Model: model, Status: 200, Signal: ok(), Lease: e.State().Head().Seq}
+			case 5:
+				do = &Suspend{Filter: filter, Reason: "x", For: minutes, Forever: false}
+			case 6:
+				do = &Suspend{Filter: filter, Reason: "x", Forever: true}
+			case 7:
+				do = &Lift{Filter: filter}
+			case 8:
+				do = &Clear{Filter: filter}
+			case 9:
+				do = &RemoveAccount{ID: account, Force: true, Reason: "x"}
+			}
+			_, err := e.Execute(t.Context(), command(do))
+			if _, refused := errors.AsType[*Error](err); err != nil && !refused { // there may be nothing to end
+				t.Fatal(err)
+			}
+			if _, removed := do.(*RemoveAccount); removed {
+				execute(t, e, command(&PutAccount{ID: account, Spec: events.AccountSpec{Provider: "antigravity"}}))
+			}
+			time.Sleep(time.Duration(random.IntN(300)) * time.Second)
+			synctest.Wait()
+		}
+		past := &Past{Log: log, State: e.State(), Now: time.Now().UTC()}
+		list, _, err := past.Episodes(t.Context(), EpisodeQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, began := map[string]float64{}, 0.0
+		for _, x := range list {
+			began++
+			if !x.EndedAt.IsZero() {
+				want["#episode_seconds/"+string(x.Block)]++
+				want["episode_seconds/"+string(x.Block)] += x.EndedAt.Sub(x.StartedAt).Seconds()
+			}
+		}
+		for _, kind := range blockKinds() {
+			if want["#episode_seconds/"+string(kind)] < 20 {
+				t.Errorf("only %v episodes of %s", want["#episode_seconds/"+string(kind)], kind)
+			}
+		}
+		wantFigures(t, reg, want)
+		counted := 0.0
+		for name, v := range figures(t, reg) {
+			if strings.HasPrefix(name, "freezes_total/") {
+				counted += v
+			}
+		}
+		if counted != began {
+			t.Errorf("%v blocks began, by the metrics; %v, by the log", counted, began)
+		}
 	}))
 }
 
@@ -218,7 +295,7 @@ func TestMetricsAfterADeadline(t *testing.T) {
 func TestMetricsPerAccount(t *testing.T) {
 	t.Run("in a bubble", inBubble(func(t *testing.T) {
 		o := withAccounts(2)
-		o.PerAccount = true
+		o.PerAccountMetrics = true
 		e, reg := measured(t, eventstest.New(), o)
 		execute(t, e, limit("a1", opus, 600))
 		execute(t, e, limit("seen", opus, 600)) // known from reports only
@@ -242,7 +319,7 @@ func TestMetricsAreBounded(t *testing.T) {
 		for i := range maxPoolLabels + 50 {
 			o.Accounts = append(o.Accounts, PutAccount{ID: fmt.Sprint("p", i), Spec: events.AccountSpec{Provider: fmt.Sprint("provider-", i)}})
 		}
-		o.PerAccount = true
+		o.PerAccountMetrics = true
 		e, reg := measured(t, eventstest.New(), o)
 		for i := range 100 {
 			execute(t, e, command(&Report{
@@ -321,4 +398,63 @@ func BenchmarkScrape(b *testing.B) {
 			}
 		})
 	}
+}
+
+// shelf keeps checkpoints in memory.
+type shelf struct {
+	mu    sync.Mutex
+	heads []events.Head // newest first
+	dumps map[events.Seq][]byte
+}
+
+func (s *shelf) WriteCheckpoint(_ context.Context, head events.Head, dump []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heads = append([]events.Head{head}, s.heads...)
+	s.dumps[head.Seq] = dump
+	return nil
+}
+
+func (s *shelf) Checkpoints() iter.Seq2[events.Head, error] {
+	return func(yield func(events.Head, error) bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, h := range s.heads {
+			if !yield(h, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *shelf) ReadCheckpoint(head events.Head) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dumps[head.Seq], nil
+}
+
+func TestMetricsOfCheckpointsAndTheFold(t *testing.T) {
+	log, store := eventstest.New(), &shelf{dumps: map[events.Seq][]byte{}}
+	o := withAccounts(1)
+	o.Checkpoints, o.Folded = store, time.Minute
+	e, reg := measured(t, log, o)
+	wantFigures(t, reg, map[string]float64{"checkpoint_seq": 0, "checkpoint_timestamp_seconds": 0})
+	if took := figures(t, reg)["fold_seconds"]; took < 60 || took > 120 {
+		t.Errorf("reading the log took %v s, want what the caller said and a little", took)
+	}
+	for range checkpointAtEnd / 2 {
+		execute(t, e, command(suspend("a1", "claude", "x")))
+		execute(t, e, command(lift("a1", "claude")))
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(store.heads) != 1 {
+		t.Fatalf("%d checkpoints are kept, want 1", len(store.heads))
+	}
+	newest := store.heads[0]
+	_, reg = measured(t, log, &Options{Checkpoints: store})
+	wantFigures(t, reg, map[string]float64{
+		"checkpoint_seq": float64(newest.Seq), "checkpoint_timestamp_seconds": unixSeconds(newest.At), "log_seq": float64(newest.Seq),
+	})
 }

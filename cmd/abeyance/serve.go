@@ -229,7 +229,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.stories = make(chan []events.Record, activityQueue)
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
-		Logger: d.logger, Registerer: d.registry, PerAccount: d.settings.PerAccount, Now: d.env.now,
+		Logger: d.logger, Registerer: d.registry, PerAccountMetrics: d.settings.PerAccount, Now: d.env.now,
 		State: d.folded.state, Folded: d.took, Accounts: accounts,
 		Groups: d.settings.file.file.groups(), Policy: d.settings.file.file.Policy, ObserveOnly: d.settings.ObserveOnly,
 		Checkpoints: d.log, Loss: acceptedLoss(d.log),
