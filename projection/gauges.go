@@ -198,8 +198,10 @@ func (x reading) pool(p PoolLabels, s *poolSum) {
 		kind Status
 		n    int
 	}{
-		{StatusDisabled, s.counts.Disabled}, {StatusSuspended, s.counts.Suspended},
-		{StatusHeld, s.counts.Held}, {StatusCooling, s.counts.Cooling},
+		{StatusDisabled, s.counts.Disabled},
+		{StatusSuspended, s.counts.Suspended},
+		{StatusHeld, s.counts.Held},
+		{StatusCooling, s.counts.Cooling},
 	} {
 		x.gauge(g.blocked, float64(by.n), p.Provider, p.Group, string(by.kind))
 	}

@@ -92,26 +92,36 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *metrics) appended(b *batch, took time.Duration) {
 	m.latency.Observe(took.Seconds())
 	m.batch.Observe(float64(len(b.taken)))
-	for _, pool := range b.turned.began {
-		m.freezes.WithLabelValues(pool.Provider, pool.Group, string(pool.kind)).Inc()
+	for x, n := range b.turned.began {
+		m.freezes.WithLabelValues(x.Provider, x.Group, string(x.kind)).Add(float64(n))
 	}
 	for _, x := range b.turned.ended {
 		m.lengths.WithLabelValues(string(x.kind)).Observe(x.lasted.Seconds())
 	}
+	observed := map[observedAs]int{}
 	served := "" // the report whose success was counted as a probe last: it may end several blocks
 	for _, r := range b.records {
 		switch e := r.Event.(type) {
 		case *events.LimitObserved:
-			m.observations.WithLabelValues(string(e.Class), string(e.Effect)).Inc()
+			observed[observedAs{e.Class, e.Effect}]++
 			if e.Probe {
 				m.probes.WithLabelValues(string(e.Effect)).Inc()
 			}
 		case *events.Recovered:
-			m.observations.WithLabelValues(string(events.ClassOK), string(events.EffectRecovered)).Inc()
+			observed[observedAs{events.ClassOK, events.EffectRecovered}]++
 			if e.Probe && r.CorrelationID != served {
 				served = r.CorrelationID
 				m.probes.WithLabelValues(string(events.EffectRecovered)).Inc()
 			}
 		}
 	}
+	for as, n := range observed { // a look-up costs more than all else of a record
+		m.observations.WithLabelValues(string(as.class), string(as.effect)).Add(float64(n))
+	}
+}
+
+// observedAs is what observations are counted by.
+type observedAs struct {
+	class  events.Class
+	effect events.Effect
 }
