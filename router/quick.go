@@ -32,7 +32,11 @@ func (n *name) quick(v *projection.View, q *Request) string {
 	}
 	switch {
 	case way == wayFill:
-		return n.turns.firstOf(p, lane)
+		account := firstOf(p, lane)
+		if account != "" && n.turns.counting.Load() {
+			n.turns.tally.others.Add(1)
+		}
+		return account
 	case way == wayWheel && p.Weighted():
 		return n.turns.nextSlotOf(p, lane)
 	case way == wayTurn || way == wayWheel:
@@ -65,15 +69,11 @@ func wayOf(s Strategy) way {
 	}
 }
 
-func (t *turns) firstOf(p *projection.Pool, lane *projection.Lane) string {
-	i := lane.Next(0, p.Len())
-	if i < 0 {
-		return ""
+func firstOf(p *projection.Pool, lane *projection.Lane) string {
+	if i := lane.Next(0, p.Len()); i >= 0 {
+		return p.ID(i)
 	}
-	if t.counting.Load() {
-		t.tally.others.Add(1)
-	}
-	return p.ID(i)
+	return ""
 }
 
 // nextOf takes the next turn of the first tier with a usable account.
