@@ -19,7 +19,23 @@ type metrics struct {
 	refused     prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+// logSize is read when it is scraped; there is no series while it is not known.
+type logSize struct {
+	backend func() *Backend // nil: starting
+	desc    *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (l *logSize) Describe(ch chan<- *prometheus.Desc) { ch <- l.desc }
+
+// Collect implements prometheus.Collector.
+func (l *logSize) Collect(ch chan<- prometheus.Metric) {
+	if b := l.backend(); b != nil && b.Bytes != nil {
+		ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, float64(b.Bytes()))
+	}
+}
+
+func newMetrics(r prometheus.Registerer, backend func() *Backend) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "abeyance_http_requests_total", Help: "Requests answered, by route and status.",
@@ -38,7 +54,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "abeyance_http_connections_refused_total", Help: "Connections closed unread because their peer had as many as one may have.",
 		}),
 	}
-	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped), r.Register(m.refused))
+	size := &logSize{backend, prometheus.NewDesc("abeyance_log_bytes", "Size of the log's file.", nil, nil)}
+	return m, errors.Join(r.Register(m.requests), r.Register(m.latency), r.Register(m.subscribers), r.Register(m.dropped), r.Register(m.refused), r.Register(size))
 }
 
 // count notes one answer. A request that matches no route counts under none. How long a

@@ -125,7 +125,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.access.Store(o.AccessLog)
 	s.draining, s.drain = context.WithCancel(context.Background())
-	if s.metrics, err = newMetrics(s.registry); err != nil {
+	if s.metrics, err = newMetrics(s.registry, s.backend.Load); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
 	}
 	s.connections = &connections{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -31,25 +32,28 @@ const (
 // never change.
 type checkpointer struct {
 	store Checkpoints // nil: none are kept
-	last  events.Seq  // of the newest checkpoint
-	due   chan struct{}
-	ended chan struct{}
+	last  events.Seq  // of the newest checkpoint, or the last that was tried
+	// newest is that of the newest checkpoint; nil: there is none.
+	newest atomic.Pointer[events.Head]
+	due    chan struct{}
+	ended  chan struct{}
 }
 
-// startCheckpoints begins to keep checkpoints.
-func (e *Engine) startCheckpoints(store Checkpoints) {
-	e.checkpoints = checkpointer{store: store, due: make(chan struct{}, 1), ended: make(chan struct{})}
+// findCheckpoint prepares to keep checkpoints, from the newest that there is on.
+func (e *Engine) findCheckpoint(store Checkpoints) {
+	c := &e.checkpoints
+	c.store, c.due, c.ended = store, make(chan struct{}, 1), make(chan struct{})
 	if store == nil {
-		close(e.checkpoints.ended)
+		close(c.ended)
 		return
 	}
 	for head, err := range store.Checkpoints() {
 		if err == nil {
-			e.checkpoints.last = head.Seq
+			c.last = head.Seq
+			c.newest.Store(&head)
 			break
 		}
 	}
-	go e.keepCheckpoints()
 }
 
 // noteCheckpoint says that a state was published. It never waits.
@@ -94,6 +98,7 @@ func (e *Engine) checkpoint(every events.Seq) {
 		e.logger.Warn("no checkpoint could be written; the next start reads more of the log", "seq", uint64(c.last), "error", err)
 		return
 	}
+	c.newest.Store(new(v.State.head))
 	e.logger.Debug("checkpoint written", "seq", uint64(c.last), "bytes", len(dump), "took", time.Since(began).String())
 }
 

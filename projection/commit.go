@@ -54,6 +54,7 @@ type batch struct {
 	view    View
 	gained  gains
 	changed []string
+	turned  turned
 }
 
 // run is the writer: the only goroutine that touches e.work and decides.
@@ -263,7 +264,7 @@ func (e *Engine) land(err error) (*batch, error) {
 		return nil, e.unknown(b, err)
 	}
 	e.flying = nil
-	e.metrics.appended(b.records, time.Since(b.began), len(b.taken))
+	e.metrics.appended(b, time.Since(b.began))
 	e.publish(b)
 	return b, nil
 }

@@ -47,6 +47,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer receives the metrics. Nil: none are kept.
 	Registerer prometheus.Registerer
+	// PerAccountMetrics adds series of each configured account, by its stored id: two for each
+	// group. The other metrics have bounded labels.
+	PerAccountMetrics bool
+	// Folded is how long it took to make State, for the metrics.
+	Folded time.Duration
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 	// State is the fold of the whole log, if the caller has made it while opening
@@ -156,12 +161,15 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
+	began := time.Now()
 	if err := e.fold(ctx); err != nil {
 		return nil, err
 	}
 	state := e.work.Snapshot()
 	e.view.Store(&View{State: state, Index: newIndex(e.work.order(), e.now().UTC()), ObserveOnly: o.ObserveOnly})
-	e.metrics = newMetrics(e)
+	e.metrics = newMetrics(e, o.PerAccountMetrics)
+	e.metrics.folded = o.Folded + time.Since(began)
+	e.findCheckpoint(o.Checkpoints)
 	if e.metered = o.Registerer; e.metered != nil {
 		if err := o.Registerer.Register(e.metrics); err != nil {
 			return nil, fmt.Errorf("registering the engine's metrics: %w", err)
@@ -169,7 +177,9 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 	}
 	e.began = time.Now()
 	e.clock.look(e.now(), 0)
-	e.startCheckpoints(o.Checkpoints)
+	if e.checkpoints.store != nil {
+		go e.keepCheckpoints()
+	}
 	go e.run()
 	if err := e.configure(ctx, o); err != nil {
 		e.Close()

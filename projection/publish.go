@@ -27,9 +27,13 @@ func (e *Engine) prepare() {
 		return
 	}
 	old, now := e.view.Load(), e.now().UTC()
-	b.changed = e.work.changed
+	slices.Sort(e.work.changed)
+	b.changed = slices.Compact(e.work.changed)
 	b.view = View{State: e.work.Snapshot(), ObserveOnly: old.ObserveOnly}
 	b.view.Index, b.gained = old.Index.next(old.State, e.work.order(), b.changed, now)
+	if e.metered != nil {
+		b.turned = e.metrics.turn(old, &b.view, b.changed, b.records)
+	}
 }
 
 // publish makes a durable batch visible.

@@ -115,6 +115,9 @@ func (s *selection) blocked() error {
 	case c.Excluded > 0:
 		e.Code = BlockExcluded
 	}
+	if !s.q.DryRun {
+		s.turns.tally.block(e.Code)
+	}
 	return e
 }
 

@@ -125,6 +125,7 @@ func (p *prober) claim() *projection.Account {
 	if !s.turns.claim.CompareAndSwap(old, c) {
 		return nil
 	}
+	s.turns.tally.probes.Add(1)
 	s.probe = c.number
 	return p.best
 }
@@ -166,7 +167,7 @@ func (r *Router) finish(l Lease) {
 		return
 	}
 	stored := r.ids.Stored(l.Account)
-	for t := range r.memory.allTurns() {
+	for _, t := range r.memory.allTurns() {
 		if c := t.claim.Load(); c != nil && c.number == l.Probe && c.seq == l.Seq && c.account == stored {
 			c.end()
 		}

@@ -32,7 +32,11 @@ func (n *name) quick(v *projection.View, q *Request) string {
 	}
 	switch {
 	case way == wayFill:
-		return firstOf(p, lane)
+		account := firstOf(p, lane)
+		if account != "" && n.turns.counting.Load() {
+			n.turns.tally.others.Add(1)
+		}
+		return account
 	case way == wayWheel && p.Weighted():
 		return n.turns.nextSlotOf(p, lane)
 	case way == wayTurn || way == wayWheel:
@@ -82,8 +86,8 @@ func (t *turns) nextOf(p *projection.Pool, lane *projection.Lane) string {
 			return ""
 		}
 		for {
-			last := turn.at.Load()
-			from := within(last, tier.Start, tier.End)
+			last := place(turn.at.Load())
+			from := last.within(tier.Start, tier.End)
 			i := lane.Next(from, tier.End)
 			if i < 0 {
 				i = lane.Next(tier.Start, from)
@@ -91,7 +95,7 @@ func (t *turns) nextOf(p *projection.Pool, lane *projection.Lane) string {
 			if i < 0 {
 				break
 			}
-			if turn.at.CompareAndSwap(last, int64(i)) {
+			if turn.at.CompareAndSwap(uint64(last), uint64(last.then(i))) {
 				return p.ID(i)
 			}
 		}
@@ -107,8 +111,8 @@ func (t *turns) nextSlotOf(p *projection.Pool, lane *projection.Lane) string {
 		tier := &tiers[k]
 		turn := t.of(tier.Priority)
 		for {
-			last := turn.slot.Load()
-			from := within(last, tier.FirstSlot, tier.EndSlot)
+			last := place(turn.slot.Load())
+			from := last.within(tier.FirstSlot, tier.EndSlot)
 			slot := lane.NextSlot(from, tier.EndSlot)
 			if slot < 0 {
 				slot = lane.NextSlot(tier.FirstSlot, from)
@@ -116,7 +120,7 @@ func (t *turns) nextSlotOf(p *projection.Pool, lane *projection.Lane) string {
 			if slot < 0 {
 				break
 			}
-			if turn.slot.CompareAndSwap(last, int64(slot)) {
+			if turn.slot.CompareAndSwap(uint64(last), uint64(last.then(slot))) {
 				return p.ID(p.Served(slot))
 			}
 		}

@@ -120,6 +120,9 @@ func (r *Router) pick(v *projection.View, q Request) (Lease, error) {
 	if account == "" {
 		return Lease{}, s.blocked()
 	}
+	if !s.counted && !q.DryRun {
+		s.turns.tally.others.Add(1)
+	}
 	l := Lease{
 		Account: r.ids.Given(account), Provider: s.id.Provider, Model: q.Model, Target: s.id.Target, Seq: v.State.Head().Seq,
 		Probe: s.probe, Degraded: v.Degraded,

@@ -22,6 +22,7 @@ type selection struct {
 	lane     *projection.Lane
 	strategy Strategy
 	probe    uint64 // the claim taken
+	counted  bool   // the turn that was taken counts the pick
 }
 
 // locate finds the pool and the lane of the request.
@@ -76,13 +77,17 @@ func (s *selection) from(t projection.Tier) int {
 func (s *selection) turn(t projection.Tier) int {
 	turn := s.turns.of(t.Priority)
 	for {
-		last := turn.at.Load()
+		last := place(turn.at.Load())
 		from := turn.from(last, s.pool.Roster, t)
 		i := s.next(from, t.End)
 		if i < 0 {
 			i = s.next(t.Start, from)
 		}
-		if i < 0 || s.q.DryRun || turn.serve(last, i, s.pool.Roster) {
+		if i < 0 || s.q.DryRun {
+			return i
+		}
+		if turn.serve(last, i, s.pool.Roster) {
+			s.counted = true
 			return i
 		}
 	}
@@ -92,8 +97,8 @@ func (s *selection) turn(t projection.Tier) int {
 func (s *selection) turnOfWheel(t projection.Tier) int {
 	turn := s.turns.of(t.Priority)
 	for {
-		last := turn.slot.Load()
-		from := within(last, t.FirstSlot, t.EndSlot)
+		last := place(turn.slot.Load())
+		from := last.within(t.FirstSlot, t.EndSlot)
 		slot := s.nextSlot(from, t.EndSlot)
 		if slot < 0 {
 			slot = s.nextSlot(t.FirstSlot, from)
@@ -101,19 +106,14 @@ func (s *selection) turnOfWheel(t projection.Tier) int {
 		if slot < 0 {
 			return -1
 		}
-		if s.q.DryRun || turn.slot.CompareAndSwap(last, int64(slot)) {
+		if s.q.DryRun {
+			return s.pool.Served(slot)
+		}
+		if turn.slot.CompareAndSwap(uint64(last), uint64(last.then(slot))) {
+			s.counted = true
 			return s.pool.Served(slot)
 		}
 	}
-}
-
-// within returns the place after the last one, or the start if that is not in
-// [start, end).
-func within(last int64, start, end int) int {
-	if next := int(last) + 1; next > start && next < end {
-		return next
-	}
-	return start
 }
 
 // next returns the first position in [from, to) that may be picked, or -1.

@@ -27,6 +27,7 @@ type memory struct {
 	turns      atomic.Pointer[map[turnKey]*turns]
 	overflow   turns         // shared by what does not fit
 	claims     atomic.Uint64 // the number of the last claim
+	counting   atomic.Bool   // somebody reads the counts of picks
 	strategies atomic.Pointer[Strategies]
 }
 
@@ -72,8 +73,11 @@ func (m *memory) change(s Strategies) {
 
 // turns are those of one target, a turn for each priority met.
 type turns struct {
-	list  atomic.Pointer[[]*turn]
-	claim atomic.Pointer[claim] // the last probe; nil: none yet
+	list     atomic.Pointer[[]*turn]
+	claim    atomic.Pointer[claim] // the last probe; nil: none yet
+	counting *atomic.Bool          // the memory's
+	_        [cacheLine]byte       // what picks write lies apart from what they read
+	tally    pickTally
 }
 
 // cacheLine is how much memory processors pass to each other at once.
@@ -83,9 +87,9 @@ const cacheLine = 64
 // they may name accounts that are in no pool.
 type turn struct {
 	priority int
-	roster   atomic.Pointer[projection.Roster] // what the places refer to
-	_        [cacheLine]byte                   // what every pick writes lies apart from what it reads
-	at, slot atomic.Int64
+	roster   atomic.Pointer[projection.Roster]  // what the places refer to
+	_        [cacheLine]byte                    // what every pick writes lies apart from what it reads
+	at, slot atomic.Uint64                      // a place each
 	last     atomic.Pointer[projection.Account] // among candidates
 	wheel    atomic.Uint64                      // among candidates by weight: the part of the turn that has passed
 }
@@ -93,6 +97,7 @@ type turn struct {
 func newMemory(s Strategies) *memory {
 	m := &memory{}
 	m.strategies.Store(&s)
+	m.overflow.counting = &m.counting
 	m.names.Store(&map[nameKey]*name{})
 	m.turns.Store(&map[turnKey]*turns{})
 	return m
@@ -164,22 +169,22 @@ func (m *memory) turnsOf(id *projection.Resolution) *turns {
 			return &m.overflow
 		}
 		next := maps.Clone(*table)
-		next[key] = new(turns)
+		next[key] = &turns{counting: &m.counting}
 		if m.turns.CompareAndSwap(table, &next) {
 			return next[key]
 		}
 	}
 }
 
-// allTurns yields the turns of every target.
-func (m *memory) allTurns() iter.Seq[*turns] {
-	return func(yield func(*turns) bool) {
-		for _, t := range *m.turns.Load() {
-			if !yield(t) {
+// allTurns yields the turns of every target. Those that are shared have no key.
+func (m *memory) allTurns() iter.Seq2[turnKey, *turns] {
+	return func(yield func(turnKey, *turns) bool) {
+		for key, t := range *m.turns.Load() {
+			if !yield(key, t) {
 				return
 			}
 		}
-		yield(&m.overflow)
+		yield(turnKey{}, &m.overflow)
 	}
 }
 
@@ -199,8 +204,6 @@ func (t *turns) of(priority int) *turn {
 			next = append(next, *list...)
 		}
 		x := &turn{priority: priority}
-		x.at.Store(-1)
-		x.slot.Store(-1)
 		next = append(next, x)
 		if t.list.CompareAndSwap(list, &next) {
 			return x
@@ -212,16 +215,16 @@ func (t *turns) of(priority int) *turn {
 // or not that account is still there. It is looked up by its id in a roster that it
 // was not served from. Picks of a moment in which two rosters are in use may take a
 // place for one of the other, so places are always checked against the tier.
-func (t *turn) from(last int64, r *projection.Roster, tier projection.Tier) int {
-	if old := t.roster.Load(); old != r && old != nil && last >= 0 && int(last) < old.Len() {
-		last = int64(r.After(old.ID(int(last)), tier)) - 1
+func (t *turn) from(last place, r *projection.Roster, tier projection.Tier) int {
+	if old := t.roster.Load(); old != r && old != nil && last.index() >= 0 && last.index() < old.Len() {
+		last = placeAt(r.After(old.ID(last.index()), tier) - 1)
 	}
-	return within(last, tier.Start, tier.End)
+	return last.within(tier.Start, tier.End)
 }
 
 // serve notes who was served last, and reports false if somebody else was meanwhile.
-func (t *turn) serve(last int64, i int, r *projection.Roster) bool {
-	if !t.at.CompareAndSwap(last, int64(i)) {
+func (t *turn) serve(last place, i int, r *projection.Roster) bool {
+	if !t.at.CompareAndSwap(uint64(last), uint64(last.then(i))) {
 		return false
 	}
 	if t.roster.Load() != r {

@@ -34,8 +34,9 @@ type configFile struct {
 	MaxConnectionsPerPeer *int      `yaml:"max_connections_per_peer"`
 	MaxChangesPerSecond   *int      `yaml:"max_changes_per_second"`
 
-	TLS *tlsConfig `yaml:"tls"`
-	Log *logConfig `yaml:"log"`
+	TLS     *tlsConfig     `yaml:"tls"`
+	Log     *logConfig     `yaml:"log"`
+	Metrics *metricsConfig `yaml:"metrics"`
 	// Accounts, if the file has the key, are the whole configured pool.
 	Accounts   *[]accountConfig `yaml:"accounts"`
 	Strategies *strategyConfig  `yaml:"strategies"`
@@ -56,6 +57,10 @@ type logConfig struct {
 	Format *string `yaml:"format"`
 	Level  *string `yaml:"level"`
 	Access *bool   `yaml:"access"`
+}
+
+type metricsConfig struct {
+	PerAccount *bool `yaml:"per_account"`
 }
 
 // accountConfig is one account of the pool. What is omitted has its default; a

@@ -30,6 +30,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 		s.row("log.format", s.LogFormat),
 		s.row("log.level", s.LogLevel),
 		s.row("log.access", strconv.FormatBool(s.LogAccess)),
+		s.row("metrics.per_account", strconv.FormatBool(s.PerAccount)),
 	}
 	rows = slices.Insert(rows, 3, s.network.rows(s)...)
 	for i, a := range s.file.file.accounts() {

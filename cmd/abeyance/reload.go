@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
@@ -37,39 +35,17 @@ type reloader struct {
 	// running :: key → the value in force, of the settings that are not in the log
 	running map[string]string
 	tried   fingerprint // of the file that was read last, good or not
-
-	outcomes *prometheus.CounterVec
-	good     prometheus.Gauge
 }
 
 // newReloader is for a daemon whose settings are in force.
 func newReloader(d *daemon, parts []reloadPart) (*reloader, error) {
-	r := &reloader{
-		d: d, parts: parts, running: map[string]string{}, tried: d.settings.file.sum,
-		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "abeyance_config_reloads_total", Help: "Reloads of the configuration, by outcome.",
-		}, []string{"outcome"}),
-		good: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "abeyance_config_last_reload_successful", Help: "1 if the configuration read last is in force, else 0.",
-		}),
-	}
-	for _, outcome := range []string{outcomeApplied, outcomeUnchanged, outcomeRefused} {
-		r.outcomes.WithLabelValues(outcome)
-	}
-	r.good.Set(1)
+	r := &reloader{d: d, parts: parts, running: map[string]string{}, tried: d.settings.file.sum}
 	rows, err := d.settings.ownRows()
 	for _, row := range rows {
 		r.running[row.Key] = row.Value
 	}
-	return r, errors.Join(err, d.registry.Register(r.outcomes), d.registry.Register(r.good))
+	return r, err
 }
-
-// The outcomes of a reload.
-const (
-	outcomeApplied   = "applied"
-	outcomeUnchanged = "unchanged"
-	outcomeRefused   = "refused"
-)
 
 // reload reads the settings anew and puts them in force. Errors are a *api.ConfigError, or
 // the engine's.
@@ -80,6 +56,8 @@ func (r *reloader) reload(ctx context.Context, q api.ReloadCommand) (api.Reloade
 		return r.try()
 	}
 	r.tried = fingerprintOf(r.d.settings.file.name)
+	r.d.notify(notifyReloading, "")
+	defer r.d.notify(notifyReady, "serving "+r.d.url)
 	done, err := r.run(ctx, q)
 	r.count(len(done.Changed), err)
 	if err != nil && !isMistake(err) {
@@ -97,17 +75,11 @@ func isMistake(err error) bool {
 }
 
 func (r *reloader) count(changed int, err error) {
-	outcome, good := outcomeApplied, 1.0
-	switch {
-	case err != nil:
-		outcome, good = outcomeRefused, 0
+	r.d.reloaded.done(r.d.env.now(), changed > 0, err)
+	if err != nil {
 		// The text quotes the file, in which ids may be e-mail addresses.
 		r.d.logger.Error("the configuration was not loaded; the last good one stays in force", "error", events.Scrub(err.Error(), maxConfigError))
-	case changed == 0:
-		outcome = outcomeUnchanged
 	}
-	r.outcomes.WithLabelValues(outcome).Inc()
-	r.good.Set(good)
 }
 
 // maxConfigError bounds the text of a mistake in the daemon's log.

@@ -250,10 +250,10 @@ func TestReloadHappensWholeOrNotAtAll(t *testing.T) {
 	if got := c.accounts(); !slices.Equal(got, []string{"a1", "a2"}) {
 		t.Errorf("the pool is %v", got)
 	}
-	if got := c.metric(t, "abeyance_config_reloads_total", outcomeRefused); got != 7 {
+	if got := c.metric(t, "abeyance_config_reloads_total", reloadFailed); got != 7 {
 		t.Errorf("%v reloads were refused, want 7", got)
 	}
-	if got := c.metric(t, "abeyance_config_reloads_total", outcomeApplied); got != 1 {
+	if got := c.metric(t, "abeyance_config_reloads_total", reloadApplied); got != 1 {
 		t.Errorf("%v reloads were applied, want 1", got)
 	}
 }

@@ -126,6 +126,7 @@ type daemon struct {
 	notifier   *hooks.Notifier
 	picks      *router.Router
 	reloads    *reloader
+	reloaded   *reloads  // their metrics
 	follow     following // of the configuration file
 	url        string
 }
@@ -137,7 +138,8 @@ func newDaemon(env *environment, s *settings) *daemon {
 	}
 	d.logger, d.logs = newLogger(env.err)
 	d.logs.set(s, env.quiet)
-	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d.reloaded = newReloads(env.now())
+	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.reloaded)
 	return d
 }
 
@@ -279,7 +281,8 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.stories = make(chan []events.Record, activityQueue)
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
-		Logger: d.logger, Registerer: d.registry, Now: d.env.now, State: d.folded.state,
+		Logger: d.logger, Registerer: d.registry, PerAccountMetrics: d.settings.PerAccount, Now: d.env.now,
+		State: d.folded.state, Folded: d.took,
 		Groups: conf.Groups, Policy: conf.Policy, Accounts: conf.Accounts, WholePool: conf.WholePool, ObserveOnly: d.settings.ObserveOnly,
 		Checkpoints: d.log, Loss: acceptedLoss(d.log),
 	})
@@ -290,6 +293,9 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 		return err
 	}
 	d.picks = router.New(d.engine, &router.Options{Identities: d.ids, Strategies: file.file.strategies()})
+	if err := d.picks.Register(d.registry); err != nil {
+		return fmt.Errorf("registering the router's metrics: %w", err)
+	}
 	if d.reloads, err = newReloader(d, append(d.ownParts(), d.reloaders...)); err != nil {
 		return err
 	}
@@ -315,6 +321,7 @@ func (d *daemon) announce(context.Context) error {
 	if err := writeDaemonFile(d.settings.DataDir, daemonFile{URL: d.url, PID: os.Getpid()}); err != nil {
 		return err
 	}
+	d.notify(notifyReady, "serving "+d.url)
 	if d.exposed() {
 		d.logger.Warn("plain HTTP beyond this machine: whoever is on the way reads the tokens", "listen", d.listener.Addr().String())
 	}
@@ -367,6 +374,7 @@ func (d *daemon) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		d.logger.Info("stopping", "grace", graceStop.String())
+		d.notify(notifyStopping, "")
 		return nil
 	case err := <-d.failed:
 		d.failed <- err

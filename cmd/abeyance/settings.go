@@ -33,6 +33,7 @@ type settings struct {
 	LogFormat   string
 	LogLevel    string
 	LogAccess   bool
+	PerAccount  bool // metrics of each account
 	Insecure    bool
 	AcceptLoss  bool // of this run alone: never from a file
 	network     networkSettings
@@ -53,6 +54,7 @@ type serveFlags struct {
 	logFormat   string
 	logLevel    string
 	logAccess   bool
+	perAccount  bool
 	insecure    bool
 	acceptLoss  bool
 	network     networkFlags
@@ -71,6 +73,7 @@ func (f *serveFlags) add(to *pflag.FlagSet) {
 	flags.StringVar(&f.logFormat, "log-format", "", "`form` of the log on stderr: text or json (default "+logText+")")
 	flags.StringVar(&f.logLevel, "log-level", "", "least `level` that is logged: "+strings.Join(logLevels(), ", ")+" (default "+logInfo+")")
 	flags.BoolVar(&f.logAccess, "log-access", false, "log every request")
+	flags.BoolVar(&f.perAccount, "metrics-per-account", false, "add metrics of each configured account, by its stored id")
 	flags.BoolVar(&f.acceptLoss, "accept-loss", false, "go on with a log that lacks records it is known to have held, and record that")
 	flags.BoolVar(&f.insecure, insecureFlag, false, "listen beyond loopback without TLS: tokens cross the network readable")
 	f.network.add(flags)
@@ -98,6 +101,8 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 	choose(s, given, choice[string]{key: "log.format", to: &s.LogFormat, base: logText, file: log.Format, flag: "log-format", value: f.logFormat})
 	choose(s, given, choice[string]{key: "log.level", to: &s.LogLevel, base: logInfo, file: log.Level, flag: "log-level", value: f.logLevel})
 	choose(s, given, choice[bool]{key: "log.access", to: &s.LogAccess, file: log.Access, flag: "log-access", value: f.logAccess})
+	metrics := cmp.Or(file.Metrics, &metricsConfig{})
+	choose(s, given, choice[bool]{key: "metrics.per_account", to: &s.PerAccount, file: metrics.PerAccount, flag: "metrics-per-account", value: f.perAccount})
 	if err := checkListen(s.Listen); err != nil {
 		return nil, usage("--listen: %v", err)
 	}
