@@ -21,7 +21,7 @@ type cursor struct {
 // reads no embedded struct that is not.
 type Paging struct {
 	PageSize  int    `query:"page_size" minimum:"1" maximum:"1000" default:"100"`
-	PageToken string `query:"page_token" doc:"next_page_token of the page before; the filters must be the same"`
+	PageToken string `query:"page_token" format:"page-token" doc:"next_page_token of the page before; the filters must be the same"`
 }
 
 // size is the number of items of a page.

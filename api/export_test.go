@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net"
-	"reflect"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -29,8 +28,13 @@ func (s *Server) ProblemOf(err error) *Problem {
 	return interruption(err)
 }
 
-// CheckNames is the check of members' names against what v points to.
-func CheckNames(doc []byte, v any) error { return checkNames(doc, reflect.TypeOf(v)) }
+// CheckNames is the check of a document of any shape: no member is given twice.
+func CheckNames(doc []byte) error {
+	if bad := checkShape(doc, nil); bad != nil {
+		return bad
+	}
+	return nil
+}
 
 // FeedFrames is how many of the newest frames are kept.
 const FeedFrames = feedFrames

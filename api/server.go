@@ -64,7 +64,10 @@ type Server struct {
 	router  *chi.Mux
 	api     huma.API
 	openapi []byte // the document, as served
-	metrics *metrics
+	// What the document says of requests, in the form that they are checked by.
+	parameters parameters
+	bodies     map[string]*shape // :: "METHOD pattern" → the shape of the body
+	metrics    *metrics
 	// replaying holds a token while a replay runs
 	replaying chan struct{}
 	feeds     feeds
@@ -96,7 +99,9 @@ func New(o Options) (*Server, error) {
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
 	}
-	s.route(o.Version)
+	if err = s.route(o.Version); err != nil {
+		return nil, fmt.Errorf("describing the routes: %w", err)
+	}
 	s.openapi, err = json.Marshal(s.api.OpenAPI())
 	return s, err
 }

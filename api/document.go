@@ -1,0 +1,156 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// document completes the description of the routes once all are registered, and takes
+// from it what requests are checked by. Errors are about descriptions that cannot be
+// held.
+func (s *Server) document() error {
+	doc := s.api.OpenAPI()
+	schemas := doc.Components.Schemas
+	schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	schemas.Schema(reflect.TypeFor[Blocked](), true, "")
+	delete(schemas.Map(), "ErrorModel") // huma's own error, which no answer has
+	delete(schemas.Map(), "ErrorDetail")
+	for name, schema := range schemas.Map() {
+		t := schemas.TypeFromRef("#/components/schemas/" + name)
+		if t == nil {
+			continue // a schema of our own, whole as it is
+		}
+		describeMembers(schema, t)
+		allowNull(schema, t)
+	}
+	optional(schemas.Map()["ClassifyRequest"], "account") // which a report needs
+	if err := s.illustrate(doc); err != nil {
+		return err
+	}
+	m := newMoulder(schemas)
+	s.parameters, s.bodies = parameters{}, map[string]*shape{}
+	for _, op := range operations(doc) {
+		for _, p := range op.Parameters {
+			describeParameter(op, p)
+		}
+		slices.SortStableFunc(op.Parameters, func(a, b *huma.Param) int {
+			return cmp.Or(strings.Compare(a.In, b.In), strings.Compare(a.Name, b.Name))
+		})
+		s.respond(op)
+		if err := s.mould(op, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mould takes over what an operation says of requests.
+func (s *Server) mould(op *huma.Operation, m *moulder) error {
+	if err := s.parameters.add(op, m); err != nil {
+		return err
+	}
+	if op.RequestBody == nil {
+		return nil
+	}
+	media := op.RequestBody.Content["application/json"]
+	if media == nil {
+		return nil // a file, which its reader checks
+	}
+	route := op.Method + " " + op.Path
+	body, err := m.shape(media.Schema)
+	if err != nil {
+		return fmt.Errorf("%s: %w", route, err)
+	}
+	s.bodies[route] = body
+	return nil
+}
+
+// describeMembers completes the schemas of the members of a type.
+func describeMembers(s *huma.Schema, t reflect.Type) {
+	known := formats()
+	for member, p := range s.Properties {
+		owner := ownerOf(t, member)
+		completeConfig(owner, member, p)
+		p.Description = cmp.Or(p.Description, describe(t.Name(), member), describe(owner, member))
+		needed := slices.Contains(s.Required, member)
+		for _, text := range []*huma.Schema{p, p.Items, others(p), others(others(p))} {
+			if text == nil {
+				continue
+			}
+			if f, ok := known[text.Format]; ok {
+				f.state(text, needed || text == p.Items)
+				describeForm(p, f)
+			}
+		}
+	}
+}
+
+// optional says that a member may be left out.
+func optional(s *huma.Schema, member string) {
+	s.Required = slices.DeleteFunc(s.Required, func(m string) bool { return m == member })
+	s.Properties[member].MinLength = nil
+}
+
+// ownerOf names the type that declares a member of t: t itself, or one embedded in it.
+func ownerOf(t reflect.Type, member string) string {
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name == member {
+			owner := t
+			for _, i := range f.Index[:len(f.Index)-1] {
+				owner = owner.Field(i).Type
+			}
+			name, _, _ := strings.Cut(owner.Name(), "[") // of generic types
+			return name
+		}
+	}
+	return ""
+}
+
+// others is the schema of the values of a map, or nil.
+func others(s *huma.Schema) *huma.Schema {
+	if s == nil {
+		return nil
+	}
+	o, _ := s.AdditionalProperties.(*huma.Schema)
+	return o
+}
+
+// describeForm adds to a description what form the text has.
+func describeForm(s *huma.Schema, f format) {
+	if s.Ref != "" || f.text == "" || strings.Contains(s.Description, f.text) {
+		return
+	}
+	s.Description = strings.TrimPrefix(s.Description+": "+f.text, ": ")
+}
+
+func describeParameter(op *huma.Operation, p *huma.Param) {
+	p.Schema = new(*p.Schema) // huma shares none, but one of ours may be in two operations
+	p.Description = cmp.Or(p.Description, describe(op.OperationID, p.Name))
+	p.Schema.Description = ""
+	if f, ok := formats()[p.Schema.Format]; ok {
+		f.state(p.Schema, p.In == "path")
+		if !strings.Contains(p.Description, f.text) {
+			p.Description = strings.TrimPrefix(p.Description+": "+f.text, ": ")
+		}
+	}
+	p.Required = p.In == "path"
+}
+
+// allowNull writes into the schema of a type which of its members may be null: those
+// that encoding/json writes so. huma leaves out references.
+func allowNull(s *huma.Schema, t reflect.Type) {
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		p := s.Properties[name]
+		if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omit") {
+			continue
+		}
+		ref := &huma.Schema{Ref: p.Ref}
+		s.Properties[name] = &huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{ref, {Type: "null"}}}
+	}
+}
