@@ -25,8 +25,8 @@ type Filter struct {
 // Until and Forever. Without a target it blocks everything of each account.
 type SuspendRequest struct {
 	Filter
-	Reason     string `json:"reason" doc:"what the next operator reads"`
-	For        string `json:"for,omitempty" format:"duration"`
+	Reason     string `json:"reason" doc:"what the next operator reads; secrets and e-mail addresses are scrubbed, longer text is cut at 1 KiB"`
+	For        string `json:"for,omitempty" format:"time-span"`
 	Until      Time   `json:"until,omitzero"`
 	Forever    bool   `json:"forever,omitempty"`
 	DryRun     bool   `json:"dry_run,omitempty" doc:"say what would happen, and do nothing"`

@@ -76,7 +76,7 @@ type cellsQuery struct {
 	Provider  string `query:"provider" format:"provider"`
 	Target    string `query:"target" format:"target" doc:"a group id, model:NAME or *"`
 	Status    string `query:"status" enum:"disabled,suspended,held,cooling,available"`
-	OlderThan string `query:"older_than" format:"duration" doc:"only cells with a block that began longer ago: 90m, 2d"`
+	OlderThan string `query:"older_than" format:"time-span" doc:"only cells with a block that began longer ago: 90m, 2d"`
 	At        string `query:"at" format:"moment" doc:"the past: RFC 3339, or seq:N"`
 	Paging
 }

@@ -10,6 +10,9 @@ import (
 // Routes lets tests walk what is registered.
 func (s *Server) Routes() chi.Routes { return s.router }
 
+// OpenAPI is the document as it is served.
+func (s *Server) OpenAPI() []byte { return s.openapi }
+
 // RouteScopes is the table of rights.
 func RouteScopes() map[string]Scope { return routeScopes() }
 

@@ -46,7 +46,7 @@ func formats() map[string]format {
 			longest: 64, pattern: `^[a-z0-9][a-z0-9._-]{0,63}$`,
 			text: "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit first",
 		},
-		"duration": {
+		"time-span": {
 			longest: 64,
 			pattern: `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`,
 			text:    "a duration of at most 366 days, such as 90s, 15m, 1h30m or 2d",

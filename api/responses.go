@@ -88,7 +88,7 @@ func outlooks() map[string]outlook {
 			codeInvalidGroups, codeSuspensionLive, codePoolFull, codeTooLarge)},
 		"GET /v1/export":           reading(CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),
 		"GET /v1/verify":           reading(CodeUnavailable),
-		"GET /v1/backup":           reading(CodeUnavailable),
+		"GET /v1/backup":           reading(CodeUnavailable, CodeDiskFull),
 		"GET /v1/tokens":           {},
 		"POST /v1/tokens":          {own: codes(CodeTokenExists, CodeUnknownToken)},
 		"DELETE /v1/tokens/{name}": {own: codes(CodeUnknownToken, CodeLastAdmin)},

@@ -15,8 +15,8 @@ type durationSchema struct{}
 func (durationSchema) Schema(huma.Registry) *huma.Schema { return durationText("") }
 
 func durationText(doc string) *huma.Schema {
-	s := &huma.Schema{Type: huma.TypeString, Format: "duration", Description: doc}
-	formats()["duration"].state(s, true)
+	s := &huma.Schema{Type: huma.TypeString, Format: "time-span", Description: doc}
+	formats()["time-span"].state(s, true)
 	return s
 }
 

@@ -218,6 +218,16 @@ func ownWords() map[string]string {
 		"ReportHint.seconds":                 "the delay in seconds",
 		"ReportHint.source":                  "the header or field that it stood in",
 		"ReportRequest.headers":              "a name in any case, to its value or a list of values",
+		"RulesConfig.auth":                   "the credential was refused",
+		"RulesConfig.bad_request":            "the request itself was wrong",
+		"RulesConfig.capacity":               "the provider has no room for the model now; always the model's alone",
+		"RulesConfig.forbidden":              "the account may not do it; reasons listed in hold need a human",
+		"RulesConfig.not_found":              "there is no such model, or no such thing",
+		"RulesConfig.overloaded":             "the provider is overloaded",
+		"RulesConfig.payment":                "the account must pay first",
+		"RulesConfig.quota_exhausted":        "a quota window is spent",
+		"RulesConfig.rate_limited":           "requests come too fast; a hint beyond the bound makes it quota_exhausted",
+		"RulesConfig.server_error":           "the provider failed",
 		"RulesConfig.probe":                  "how cells that cool are probed",
 		"SummaryAnswer.by_hand":              "manual suspensions without an end for over 24 hours; at most 100",
 		"SummaryAnswer.by_hand_count":        "of all of them, listed or not",
@@ -259,11 +269,10 @@ func ownWords() map[string]string {
 		"events.target":                      "only records about this target",
 		"export.kind":                        "only records of this kind",
 		"export.target":                      "only records about this target",
-		"remove-account.reason":              "for the record",
+		"remove-account.reason":              "for the record; scrubbed, longer text is cut at 1 KiB",
 		"stream-events.actor":                "only records of this actor, as operator:NAME",
 		"why.account":                        "the account asked about; with provider and model: none",
 		"why.model":                          "with provider: the model asked about",
-		"Paging.page_size":                   "rows of a page",
 		"PickRequest.provider":               "of the accounts to choose among",
 		"VerifyAnswer.problem":               "what is wrong; absent: nothing",
 		"GroupsPut.dry_run":                  "say what would change, and change nothing",
@@ -272,7 +281,7 @@ func ownWords() map[string]string {
 		"PolicyAnswer.change":                "only after a PUT",
 		"Page.items":                         "the rows, at most page_size",
 		"EventSignal.family":                 "the quota family that the answer named; absent: none",
-		"ForgetRequest.on_behalf_of":         "for whom, for the server's own log, scrubbed",
+		"ForgetRequest.on_behalf_of":         "for whom, for the server's own log; scrubbed, longer text is cut at 256 bytes",
 		"ImportRow.target":                   "the cell's target; a group id, model:NAME or *",
 		"ModelChange.from":                   "the target under the groups in force",
 		"ModelChange.to":                     "the target under the new ones",
@@ -300,6 +309,9 @@ func completeConfig(owner, member string, s *huma.Schema) {
 	switch owner + "." + member {
 	case "GroupsConfig.bootstrap":
 		s.Enum = list(projection.Presets())
+	case "GroupsConfig.aliases":
+		model := others(others(s))
+		model.Format, model.MinLength = "id", new(1)
 	case "GroupConfig.id":
 		s.Format = "group-id"
 	case "GroupConfig.label":
