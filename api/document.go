@@ -20,12 +20,13 @@ func (s *Server) document() error {
 	schemas.Schema(reflect.TypeFor[Blocked](), true, "")
 	delete(schemas.Map(), "ErrorModel") // huma's own error, which no answer has
 	delete(schemas.Map(), "ErrorDetail")
+	d := newDescriber()
 	for name, schema := range schemas.Map() {
 		t := schemas.TypeFromRef("#/components/schemas/" + name)
 		if t == nil {
 			continue // a schema of our own, whole as it is
 		}
-		describeMembers(schema, t)
+		d.members(schema, t)
 		allowNull(schema, t)
 	}
 	optional(schemas.Map()["ClassifyRequest"], "account") // which a report needs
@@ -36,7 +37,7 @@ func (s *Server) document() error {
 	s.parameters, s.bodies = parameters{}, map[string]*shape{}
 	for _, op := range operations(doc) {
 		for _, p := range op.Parameters {
-			describeParameter(op, p)
+			d.parameter(op, p)
 		}
 		slices.SortStableFunc(op.Parameters, func(a, b *huma.Param) int {
 			return cmp.Or(strings.Compare(a.In, b.In), strings.Compare(a.Name, b.Name))
@@ -70,19 +71,33 @@ func (s *Server) mould(op *huma.Operation, m *moulder) error {
 	return nil
 }
 
-// describeMembers completes the schemas of the members of a type.
-func describeMembers(s *huma.Schema, t reflect.Type) {
-	known := formats()
+// describer says what members and parameters are.
+type describer struct {
+	common, own map[string]string
+	formats     map[string]format
+}
+
+func newDescriber() *describer { return &describer{commonWords(), ownWords(), formats()} }
+
+// describe says what a member of a type, or a parameter of an operation, is. What means
+// the same everywhere is said once.
+func (d *describer) describe(owner, member string) string {
+	return cmp.Or(d.own[owner+"."+member], d.common[member])
+}
+
+// members completes the schemas of the members of a type.
+func (d *describer) members(s *huma.Schema, t reflect.Type) {
+	owners := ownersIn(t)
 	for member, p := range s.Properties {
-		owner := ownerOf(t, member)
+		owner := owners[member]
 		completeConfig(owner, member, p)
-		p.Description = cmp.Or(p.Description, describe(t.Name(), member), describe(owner, member))
+		p.Description = cmp.Or(p.Description, d.describe(t.Name(), member), d.describe(owner, member))
 		needed := slices.Contains(s.Required, member)
 		for _, text := range []*huma.Schema{p, p.Items, others(p), others(others(p))} {
 			if text == nil {
 				continue
 			}
-			if f, ok := known[text.Format]; ok {
+			if f, ok := d.formats[text.Format]; ok {
 				f.state(text, needed || text == p.Items)
 				describeForm(p, f)
 			}
@@ -96,19 +111,19 @@ func optional(s *huma.Schema, member string) {
 	s.Properties[member].MinLength = nil
 }
 
-// ownerOf names the type that declares a member of t: t itself, or one embedded in it.
-func ownerOf(t reflect.Type, member string) string {
+// ownersIn maps the members of a type to the name of the type that declares each: itself,
+// or one that is embedded in it.
+func ownersIn(t reflect.Type) map[string]string {
+	owners := map[string]string{}
 	for _, f := range reflect.VisibleFields(t) {
-		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name == member {
-			owner := t
-			for _, i := range f.Index[:len(f.Index)-1] {
-				owner = owner.Field(i).Type
-			}
-			name, _, _ := strings.Cut(owner.Name(), "[") // of generic types
-			return name
+		owner := t
+		for _, i := range f.Index[:len(f.Index)-1] {
+			owner = owner.Field(i).Type
 		}
+		member, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		owners[member], _, _ = strings.Cut(owner.Name(), "[") // of generic types
 	}
-	return ""
+	return owners
 }
 
 // others is the schema of the values of a map, or nil.
@@ -128,11 +143,11 @@ func describeForm(s *huma.Schema, f format) {
 	s.Description = strings.TrimPrefix(s.Description+": "+f.text, ": ")
 }
 
-func describeParameter(op *huma.Operation, p *huma.Param) {
+func (d *describer) parameter(op *huma.Operation, p *huma.Param) {
 	p.Schema = new(*p.Schema) // huma shares none, but one of ours may be in two operations
-	p.Description = cmp.Or(p.Description, describe(op.OperationID, p.Name))
+	p.Description = cmp.Or(p.Description, d.describe(op.OperationID, p.Name))
 	p.Schema.Description = ""
-	if f, ok := formats()[p.Schema.Format]; ok {
+	if f, ok := d.formats[p.Schema.Format]; ok {
 		f.state(p.Schema, p.In == "path")
 		if !strings.Contains(p.Description, f.text) {
 			p.Description = strings.TrimPrefix(p.Description+": "+f.text, ": ")

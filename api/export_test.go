@@ -11,7 +11,7 @@ import (
 func (s *Server) Routes() chi.Routes { return s.router }
 
 // OpenAPI is the document as it is served.
-func (s *Server) OpenAPI() []byte { return s.openapi }
+func (s *Server) OpenAPI() ([]byte, error) { return s.openapi() }
 
 // RouteScopes is the table of rights.
 func RouteScopes() map[string]Scope { return routeScopes() }

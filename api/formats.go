@@ -46,11 +46,7 @@ func formats() map[string]format {
 			longest: 64, pattern: `^[a-z0-9][a-z0-9._-]{0,63}$`,
 			text: "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit first",
 		},
-		"time-span": {
-			longest: 64,
-			pattern: `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`,
-			text:    "a duration of at most 366 days, such as 90s, 15m, 1h30m or 2d",
-		},
+		"time-span": timeSpan(),
 		"moment": {
 			longest: 64, pattern: `^(seq:[0-9]{1,20}|` + rfc3339 + `)?$`,
 			text: "RFC 3339, as 2026-11-23T00:00:00Z, or seq:N for the record N, from seq:1",
@@ -93,5 +89,14 @@ func (f format) state(s *huma.Schema, needed bool) {
 	}
 	if needed && s.MinLength == nil {
 		s.MinLength = new(1)
+	}
+}
+
+// timeSpan is the format of durations. That of JSON Schema is another.
+func timeSpan() format {
+	return format{
+		longest: 64,
+		pattern: `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`,
+		text:    "a duration of at most 366 days, such as 90s, 15m, 1h30m or 2d",
 	}
 }

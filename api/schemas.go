@@ -16,7 +16,7 @@ func (durationSchema) Schema(huma.Registry) *huma.Schema { return durationText("
 
 func durationText(doc string) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString, Format: "time-span", Description: doc}
-	formats()["time-span"].state(s, true)
+	timeSpan().state(s, true)
 	return s
 }
 

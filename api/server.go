@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -55,15 +56,16 @@ type Backend struct {
 // Server answers HTTP requests. Until [Server.Ready] every route but /healthz
 // answers 503 with the code starting.
 type Server struct {
-	tokens  *Tokens
-	logger  *slog.Logger
-	access  bool
-	scopes  map[string]Scope
-	origins *http.CrossOriginProtection
-	backend atomic.Pointer[Backend] // nil: starting
-	router  *chi.Mux
-	api     huma.API
-	openapi []byte // the document, as served
+	tokens   *Tokens
+	logger   *slog.Logger
+	access   bool
+	scopes   map[string]Scope
+	outlooks map[string]outlook
+	origins  *http.CrossOriginProtection
+	backend  atomic.Pointer[Backend] // nil: starting
+	router   *chi.Mux
+	api      huma.API
+	openapi  func() ([]byte, error) // the document, as served
 	// What the document says of requests, in the form that they are checked by.
 	parameters parameters
 	bodies     map[string]*shape // :: "METHOD pattern" → the shape of the body
@@ -85,7 +87,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		tokens: o.Tokens, logger: o.Logger, access: o.AccessLog,
-		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
+		scopes: routeScopes(), outlooks: outlooks(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
 		replaying: make(chan struct{}, 1),
 	}
 	if s.logger == nil {
@@ -102,8 +104,9 @@ func New(o Options) (*Server, error) {
 	if err = s.route(o.Version); err != nil {
 		return nil, fmt.Errorf("describing the routes: %w", err)
 	}
-	s.openapi, err = json.Marshal(s.api.OpenAPI())
-	return s, err
+	// It is long, and seldom asked for.
+	s.openapi = sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
+	return s, nil
 }
 
 // Ready gives the server what it works on.

@@ -86,10 +86,12 @@ type moulder struct {
 	formats  map[string]format
 	// made :: reference → its shape, so that types may hold themselves
 	made map[string]*shape
+	// patterns :: text → compiled, since many members share one
+	patterns map[string]*regexp.Regexp
 }
 
 func newMoulder(r huma.Registry) *moulder {
-	return &moulder{registry: r, formats: formats(), made: map[string]*shape{}}
+	return &moulder{registry: r, formats: formats(), made: map[string]*shape{}, patterns: map[string]*regexp.Regexp{}}
 }
 
 // shape returns the shape of a schema. Errors name a keyword that it cannot hold.
@@ -147,11 +149,12 @@ func (m *moulder) text(out *shape, s *huma.Schema) (err error) {
 		}
 		out.words = append(out.words, text)
 	}
-	if s.Pattern != "" {
-		if out.pattern, err = regexp.Compile(s.Pattern); err != nil {
+	if s.Pattern != "" && m.patterns[s.Pattern] == nil {
+		if m.patterns[s.Pattern], err = regexp.Compile(s.Pattern); err != nil {
 			return err
 		}
 	}
+	out.pattern = m.patterns[s.Pattern]
 	known, ours := m.formats[s.Format]
 	out.is = known.text
 	out.instant = s.Format == dateTime

@@ -1,18 +1,10 @@
 package api
 
 import (
-	"cmp"
-
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/abeyance/abeyance/projection"
 )
-
-// describe says what a member of a type, or a parameter of an operation, is. What means
-// the same everywhere is said once.
-func describe(owner, member string) string {
-	return cmp.Or(ownWords()[owner+"."+member], commonWords()[member])
-}
 
 // commonWords are the words of the project, as members of requests and answers.
 func commonWords() map[string]string {
