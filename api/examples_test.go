@@ -81,8 +81,7 @@ func (b *bench) example(e *api.Example) answer {
 // until makes a request whose answer has no end, and leaves once it holds a text.
 func (b *bench) until(text string, q request) answer {
 	b.t.Helper()
-	r := httptest.NewRequestWithContext(b.t.Context(), q.method, q.path, nil)
-	r.Header.Set("Authorization", "Bearer "+b.token["admin"])
+	r := b.build(q)
 	ctx, leave := context.WithTimeout(r.Context(), time.Minute)
 	defer leave()
 	w := &leaving{ResponseRecorder: httptest.NewRecorder(), text: text, leave: leave}

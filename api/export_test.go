@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 )
 
@@ -37,6 +38,20 @@ func CheckNames(doc []byte) error {
 		return bad
 	}
 	return nil
+}
+
+// CheckBody is the check of a body of a route.
+func (s *Server) CheckBody(route string, doc []byte) error {
+	if bad := checkShape(doc, s.bodies[route]); bad != nil {
+		return bad
+	}
+	return nil
+}
+
+// Mould makes a shape of a schema.
+func Mould(s *huma.Schema) error {
+	_, err := newMoulder(huma.NewMapRegistry("#/", huma.DefaultSchemaNamer)).shape(s)
+	return err
 }
 
 // FeedFrames is how many of the newest frames are kept.

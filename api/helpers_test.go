@@ -163,7 +163,8 @@ type answer struct {
 	body   string
 }
 
-func (b *bench) do(q request) answer {
+// build makes a request of one of a test.
+func (b *bench) build(q request) *http.Request {
 	b.t.Helper()
 	var body io.Reader
 	if q.body != "" {
@@ -182,6 +183,12 @@ func (b *bench) do(q request) answer {
 	for k, v := range q.header {
 		r.Header.Set(k, v)
 	}
+	return r
+}
+
+func (b *bench) do(q request) answer {
+	b.t.Helper()
+	r := b.build(q)
 	w := httptest.NewRecorder()
 	b.server.Handler().ServeHTTP(w, r)
 	a := answer{t: b.t, status: w.Code, header: w.Header(), body: w.Body.String()}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/abeyance/abeyance/projection"
@@ -93,7 +92,7 @@ func (s *shape) text(text []byte) *misfit {
 	}
 	if s.instant {
 		if _, err := parseTime(string(text)); err != nil {
-			return outOfBounds("%q is no time: write RFC 3339, as %s", brief(string(text)), time.DateOnly+"T00:00:00Z")
+			return outOfBounds("%q is no time: write RFC 3339, as 2026-11-23T00:00:00Z", brief(string(text)))
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func outlooks() map[string]outlook {
 		"PUT /v1/groups":                {command: true, own: codes(codeInvalidGroups, codeSuspensionLive, codeTooLarge)},
 		"PUT /v1/policy":                {command: true, own: codes(codeInvalidPolicy, codeTooLarge)},
 		"POST /v1/import": {command: true, own: codes(CodeInvalidImport, CodeLogNotEmpty, CodeBodyTooLarge, CodeMediaType, CodeTimeout,
-			codeInvalidGroups, codeSuspensionLive, codePoolFull, codeTooLarge)},
+			codeInvalidGroups, codePoolFull, codeTooLarge)},
 		"GET /v1/export":           reading(CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),
 		"GET /v1/verify":           reading(CodeUnavailable),
 		"GET /v1/backup":           reading(CodeUnavailable, CodeDiskFull),
