@@ -22,7 +22,7 @@ func decode(doc []byte, v any, s *shape) *Problem {
 // not UTF-8 become replacement characters, because a limit must not go unreported.
 func decodeUpstream(doc []byte, v any, s *shape) *Problem {
 	if len(bytes.TrimSpace(doc)) == 0 {
-		return newProblem(CodeInvalidBody, "the body is empty; it must be a JSON object")
+		return emptyBody()
 	}
 	if !json.Valid(doc) {
 		return newProblem(CodeInvalidBody, notJSON(doc))
@@ -36,6 +36,10 @@ func decodeUpstream(doc []byte, v any, s *shape) *Problem {
 		return invalid("%s", bodyError(err))
 	}
 	return nil
+}
+
+func emptyBody() *Problem {
+	return newProblem(CodeInvalidBody, "the body is empty; it must be a JSON object")
 }
 
 // notJSON says why a document is not one JSON value.

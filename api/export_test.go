@@ -40,6 +40,15 @@ func CheckNames(doc []byte) error {
 	return nil
 }
 
+// Outlooks are the codes of their own of all routes.
+func Outlooks() map[string][]Code {
+	list := map[string][]Code{}
+	for route, o := range outlooks() {
+		list[route] = o.own
+	}
+	return list
+}
+
 // CheckBody is the check of a body of a route.
 func (s *Server) CheckBody(route string, doc []byte) error {
 	if bad := checkShape(doc, s.bodies[route]); bad != nil {

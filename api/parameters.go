@@ -105,10 +105,15 @@ func (s *shape) parameter(text string) *misfit {
 	return nil
 }
 
-// knownParameters is check for the routes of huma.
+// knownParameters is check for the routes of huma. A body that is missing is refused here
+// too: huma would do so in words of its own.
 func (s *Server) knownParameters(ctx huma.Context, next func(huma.Context)) {
 	x := exchangeOf(ctx.Context())
-	if p := s.parameters.check(x); p != nil {
+	p := s.parameters.check(x)
+	if p == nil && len(x.body) == 0 && s.bodies[x.route] != nil {
+		p = emptyBody()
+	}
+	if p != nil {
 		x.problem(p)
 		return
 	}

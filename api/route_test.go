@@ -82,10 +82,10 @@ func elsewhere() map[string]string {
 		"internal":        "TestInternalFaultsAreNotShown; it takes a fault",
 		"busy":            "TestProblemsOfTheEngine, and package projection",
 		"disk_full":       "TestRule05AFullDiskOverHTTP",
-		"stopped":         "TestReadyzFollowsTheEngine, and of streams TestStreamsEnd",
+		"stopped":         "TestReadyzFollowsTheEngine, and of streams TestStreamsEndWithTheEngine",
 		"outcome_unknown": "TestRule05DegradedOverHTTP",
-		"canceled":        "TestCodesThatNoRequestCanCause; its client has left",
-		"request_timeout": "TestABodyThatDoesNotArrive, over a connection",
+		"canceled":        "TestACommandWhoseClientHasLeft",
+		"request_timeout": "TestABodyThatDoesNotArrive",
 		// A definition of 1 MiB takes a body that is larger than what is read, unless it
 		// inherits much.
 		"definition_too_large": "TestProblemsOfTheEngine, and package projection",
@@ -326,6 +326,7 @@ func (d *description) draft(route string) string {
 		send("Bodies.", target, good, "to 1048577 bytes")
 		send("", target, good, "Content-Type: text/plain")
 		send("", target, good, "Content-Encoding: gzip")
+		send("", target, "", "Content-Type: application/json")
 		send("", target, "| ")
 		send("", target, good[:len(good)-1])
 		send("", target, good+" "+good)

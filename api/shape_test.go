@@ -155,7 +155,9 @@ func (d *description) spoil(s map[string]any, value any) []wrong {
 			}
 		}
 		return slices.DeleteFunc(list, func(w wrong) bool { // what another alternative takes
-			return slices.ContainsFunc(alternatives, func(one any) bool { return (w.what == "another type" || w.what == "null") && is(d.resolved(one.(map[string]any)), w.doc) })
+			return slices.ContainsFunc(alternatives, func(one any) bool {
+				return (w.what == "another type" || w.what == "null") && is(d.resolved(one.(map[string]any)), w.doc)
+			})
 		})
 	}
 	if !strings.Contains(fmt.Sprint(s["type"]), "null") {
