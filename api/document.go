@@ -30,6 +30,7 @@ func (s *Server) document() error {
 		allowNull(schema, t)
 	}
 	optional(schemas.Map()["ClassifyRequest"], "account") // which a report needs
+	unbound(schemas.Map())
 	if err := s.illustrate(doc); err != nil {
 		return err
 	}
@@ -109,6 +110,22 @@ func (d *describer) members(s *huma.Schema, t reflect.Type) {
 func optional(s *huma.Schema, member string) {
 	s.Required = slices.DeleteFunc(s.Required, func(m string) bool { return m == member })
 	s.Properties[member].MinLength = nil
+}
+
+// unbound describes the definitions that an import found in a file: those of a request
+// without its bounds, for they are shown as they stand, whether they can be or not.
+func unbound(schemas map[string]*huma.Schema) {
+	found := new(*schemas["GroupConfig"])
+	found.Properties = map[string]*huma.Schema{}
+	for name, p := range schemas["GroupConfig"].Properties {
+		bare := &huma.Schema{Type: p.Type, Nullable: p.Nullable, Description: "as the file has it"}
+		if p.Items != nil {
+			bare.Items = &huma.Schema{Type: p.Items.Type}
+		}
+		found.Properties[name] = bare
+	}
+	schemas["FoundGroup"] = found
+	schemas["ImportGroups"].Properties["found"].Items = &huma.Schema{Ref: "#/components/schemas/FoundGroup"}
 }
 
 // ownersIn maps the members of a type to the name of the type that declares each: itself,

@@ -57,6 +57,20 @@ func (s *Server) CheckBody(route string, doc []byte) error {
 	return nil
 }
 
+// FormatsOfNames are the patterns that are said to match every name.
+func FormatsOfNames() map[string]string {
+	list := map[string]string{}
+	for name, f := range formats() {
+		if f.names {
+			list[name] = f.pattern
+		}
+	}
+	return list
+}
+
+// IsName is the short way round those patterns.
+func IsName(text string) bool { return isName([]byte(text)) }
+
 // Mould makes a shape of a schema.
 func Mould(s *huma.Schema) error {
 	_, err := newMoulder(huma.NewMapRegistry("#/", huma.DefaultSchemaNamer)).shape(s)

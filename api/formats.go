@@ -15,6 +15,7 @@ type format struct {
 	pattern string // for both Go and ECMAScript; empty: any text
 	text    string // what it is, in the description and in refusals
 	words   []any  // the only ones there are; the document then lists them
+	names   bool   // the pattern matches every text of letters, digits, '.', '_' and '-'
 }
 
 // plainText is text without control characters.
@@ -26,15 +27,15 @@ const plainText = `^[^\x00-\x1f\x7f-\x9f]*$`
 func formats() map[string]format {
 	return map[string]format{
 		"id": {
-			longest: events.MaxID, pattern: plainText,
+			names: true, longest: events.MaxID, pattern: plainText,
 			text: "at most 256 bytes of UTF-8 in normal form C, without control characters",
 		},
 		"provider": {
-			longest: events.MaxName, pattern: `^( *[^ /@\x00-\x1f\x7f-\x9f]+ *)?$`,
+			names: true, longest: events.MaxName, pattern: `^( *[^ /@\x00-\x1f\x7f-\x9f]+ *)?$`,
 			text: "a provider such as antigravity or codex, at most 128 bytes without spaces, slashes and at signs; case does not matter",
 		},
 		"target": {
-			longest: events.MaxTarget, pattern: plainText,
+			names: true, longest: events.MaxTarget, pattern: plainText,
 			text: "a group id, model:NAME or *",
 		},
 		"name": {longest: events.MaxName, text: "at most 128 bytes of plain text"},
@@ -58,7 +59,7 @@ func formats() map[string]format {
 			text: "what a pick returned, such as 17 or 17.p2",
 		},
 		"pattern": {
-			longest: events.MaxID, pattern: `^[^\\\x00-\x1f\x7f-\x9f]*$`,
+			names: true, longest: events.MaxID, pattern: `^[^\\\x00-\x1f\x7f-\x9f]*$`,
 			text: "a model name in which * and ? are wildcards, at most 8 stars, no backslash",
 		},
 		"kind":       {words: list(events.Kinds())},

@@ -39,6 +39,9 @@ func (p parameters) add(op *huma.Operation, m *moulder) error {
 // out of bounds. Empty ones stand for none.
 func (p parameters) check(x *exchange) *Problem {
 	r := x.request
+	if r.URL.RawQuery == "" && len(p[x.route]) == 0 {
+		return nil // as most requests of proxies
+	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return newProblem(CodeUnknownParameter, "the query cannot be read")

@@ -204,7 +204,7 @@ func (s *script) ask(q request) string {
 			}
 		}
 	case media == "application/json", media == api.MediaExport:
-		text.WriteString(shown(a))
+		text.WriteString(masked(shown(a)))
 	default:
 		fmt.Fprintf(&text, "< %d %s\n", a.status, media)
 		if media == "text/event-stream" {

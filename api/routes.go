@@ -50,13 +50,21 @@ func apiConfig(version string) huma.Config {
 	format := huma.Format{Marshal: encode, Unmarshal: json.Unmarshal}
 	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	c.Transformers = []huma.Transformer{transform}
-	c.Info.Description = "Which account of a pool may serve which model, why not, and since when."
+	c.Info.Description = description
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	// A class is the word none or its rules, a bound one duration or one per window.
 	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.ClassConfig](), reflect.TypeFor[ruleSchema]())
 	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.Duration](), reflect.TypeFor[durationSchema]())
 	return c
 }
+
+const description = `Which account of a pool may serve which model, why not, and since when.
+
+Bodies are one JSON value with the members that the route takes, each once, in at most 1 MiB. Times are RFC 3339 in UTC with
+milliseconds, null where there is none; what ends in _seconds is in seconds. Every list is a page of at most page_size rows.
+Errors are application/problem+json (RFC 9457) with a code that programs can go by; docs/problems.md lists them. Where a path is
+none of those below the code is not_found, and where it does not take the method, method_not_allowed. Each operation needs a
+token of the scope that x-abeyance-scope names; operate implies read, and admin all.`
 
 // answer is the output of a route.
 type answer[T any] struct{ Body T }

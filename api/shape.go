@@ -28,6 +28,7 @@ type shape struct {
 	longest  *int
 	words    []string // that a string may be; nil: any
 	pattern  *regexp.Regexp
+	named    bool     // the pattern matches every name; see isName
 	is       string   // what the text must be, for people
 	instant  bool     // a string is RFC 3339
 	either   []*shape // of different kinds: one of them
@@ -156,7 +157,7 @@ func (m *moulder) text(out *shape, s *huma.Schema) (err error) {
 	}
 	out.pattern = m.patterns[s.Pattern]
 	known, ours := m.formats[s.Format]
-	out.is = known.text
+	out.is, out.named = known.text, known.names && s.Pattern == known.pattern
 	out.instant = s.Format == dateTime
 	if s.Format != "" && s.Type == huma.TypeString && !ours && !out.instant {
 		return fmt.Errorf("the format %q is held by nothing", s.Format)

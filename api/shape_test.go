@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -496,5 +497,27 @@ func TestKeywordsThatNothingHolds(t *testing.T) {
 	}
 	if err := api.Mould(&huma.Schema{Type: "string", MaxLength: new(3), Pattern: "^x*$"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The short way round a pattern leads to where the pattern does.
+func TestNamesMatchTheirPatterns(t *testing.T) {
+	patterns := api.FormatsOfNames()
+	if len(patterns) < 4 {
+		t.Errorf("%v", patterns)
+	}
+	for name, pattern := range patterns {
+		p := regexp.MustCompile(pattern)
+		rapid.Check(t, func(t *rapid.T) {
+			text := rapid.StringMatching(`[A-Za-z0-9._-]{1,64}`).Draw(t, "name")
+			if !api.IsName(text) || !p.MatchString(text) {
+				t.Errorf("%s: %q is a name: %v, and is matched: %v", name, text, api.IsName(text), p.MatchString(text))
+			}
+		})
+	}
+	for _, text := range []string{"", " ", "a b", "a/b", "a@b", "a\x00", "é", "a\n"} {
+		if api.IsName(text) {
+			t.Errorf("%q is taken for a name", text)
+		}
 	}
 }

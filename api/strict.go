@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -76,13 +77,12 @@ func (w *walker) kind() kinds {
 }
 
 func (w *walker) object(s *shape) *misfit {
-	seen := map[string]bool{}
+	var seen names
 	for w.open('}') {
-		name := w.name()
-		if seen[name] {
-			return badForm("the member %q is given twice", brief(name))
+		name := unquoted(w.text())
+		if !seen.add(name) {
+			return badForm("the member %q is given twice", brief(string(name)))
 		}
-		seen[name] = true
 		member, bad := s.member(name)
 		if bad != nil {
 			return bad
@@ -90,35 +90,64 @@ func (w *walker) object(s *shape) *misfit {
 		w.space()
 		w.at++ // the colon
 		if bad := w.value(member); bad != nil {
-			return bad.in(brief(name))
+			return bad.in(brief(string(name)))
 		}
 	}
 	if s == nil {
 		return nil
 	}
 	for _, name := range s.required {
-		if !seen[name] {
+		if !seen.has([]byte(name)) {
 			return outOfBounds("%s is missing", name)
 		}
 	}
 	return nil
 }
 
+// names are the members of an object that were seen. Nearly all objects have few, for
+// which a map costs more than to look at each.
+type names struct {
+	few  [][]byte
+	many map[string]bool
+}
+
+const fewNames = 16
+
+func (n *names) has(name []byte) bool {
+	return n.many[string(name)] || slices.ContainsFunc(n.few, func(other []byte) bool { return bytes.Equal(name, other) })
+}
+
+// add reports whether the name is new.
+func (n *names) add(name []byte) bool {
+	switch {
+	case n.has(name):
+		return false
+	case len(n.few) < fewNames:
+		n.few = append(n.few, name)
+	default:
+		if n.many == nil {
+			n.many = map[string]bool{}
+		}
+		n.many[string(name)] = true
+	}
+	return true
+}
+
 // member returns the shape of a member.
-func (s *shape) member(name string) (*shape, *misfit) {
+func (s *shape) member(name []byte) (*shape, *misfit) {
 	if s == nil {
 		return nil, nil
 	}
-	if member := s.members[name]; member != nil {
+	if member := s.members[string(name)]; member != nil {
 		return member, nil
 	}
 	switch {
 	case s.open:
 		return s.others, nil
-	case s.members[strings.ToLower(name)] != nil:
-		return nil, badForm("the member %q is unknown: names are in lower case", brief(name))
+	case s.members[strings.ToLower(string(name))] != nil:
+		return nil, badForm("the member %q is unknown: names are in lower case", brief(string(name)))
 	default:
-		return nil, badForm("the member %q is unknown", brief(name))
+		return nil, badForm("the member %q is unknown", brief(string(name)))
 	}
 }
 
@@ -178,9 +207,6 @@ func (w *walker) text() []byte {
 	w.at++
 	return w.doc[from:w.at]
 }
-
-// name reads a member's name.
-func (w *walker) name() string { return string(unquoted(w.text())) }
 
 // unquoted returns what a JSON string says.
 func unquoted(text []byte) []byte {
