@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -71,10 +72,8 @@ func (s *shape) number(text string) *misfit {
 // text checks a string.
 func (s *shape) text(text []byte) *misfit {
 	if s.words != nil {
-		for _, word := range s.words {
-			if word == string(text) {
-				return nil
-			}
+		if slices.Contains(s.words, string(text)) {
+			return nil
 		}
 		return outOfBounds("%q is none of %s", brief(string(text)), strings.Join(s.words, ", "))
 	}

@@ -129,6 +129,7 @@ func (b *bench) one(route, as string) answer {
 	case "GET /v1/why":
 		q.path += "?account=a1"
 	case "POST /v1/import":
+		q.path += "?dry_run=true"
 		q.body, q.header = stateSection+stateEntry("a1"), map[string]string{"Content-Type": "application/octet-stream"}
 	case "GET /v1/events/stream":
 		q.path = pattern + "?after=2"
