@@ -6,6 +6,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -166,4 +167,53 @@ func (b *bench) routeOf(r *http.Request) string {
 		return ""
 	}
 	return r.Method + " " + ctx.RoutePattern()
+}
+
+// faulted notes that a test would fail.
+type faulted struct {
+	testing.TB
+	failed bool
+}
+
+func (f *faulted) Helper()               {}
+func (f *faulted) Errorf(string, ...any) { f.failed = true }
+
+// TestAnswersThatDoNotConformAreFound: the check that all tests rely on finds faults.
+func TestAnswersThatDoNotConformAreFound(t *testing.T) {
+	b := newBench(t)
+	r := httptest.NewRequest(http.MethodGet, "/v1/head", nil)
+	good := b.get("/v1/head").want(http.StatusOK)
+	problem := func(code string, status int) answer {
+		body, err := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": "x", "code": code})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer{status: status, header: http.Header{"Content-Type": {"application/problem+json"}}, body: string(body)}
+	}
+	with := func(status int, media, body string) answer {
+		return answer{status: status, header: http.Header{"Content-Type": {media}}, body: body}
+	}
+	for name, c := range map[string]struct {
+		a  answer
+		ok bool
+	}{
+		"as it is":           {good, true},
+		"a documented code":  {problem("unauthorized", 401), true},
+		"another status":     {with(201, "application/json", good.body), false},
+		"another media type": {with(200, "text/plain", good.body), false},
+		"no media type":      {with(200, "", good.body), false},
+		"a member missing":   {with(200, "application/json", `{"seq":1}`), false},
+		"a member too many":  {with(200, "application/json", strings.Replace(good.body, "{", `{"more":1,`, 1)), false},
+		"another type":       {with(200, "application/json", strings.Replace(good.body, `"seq":2`, `"seq":"2"`, 1)), false},
+		"another code":       {problem("unknown_account", 404), false},
+		"a code's status":    {problem("unauthorized", 403), false},
+	} {
+		f := &faulted{TB: t}
+		probe := *b
+		probe.t = f
+		probe.conforms(r, c.a)
+		if f.failed == c.ok {
+			t.Errorf("%s: found to differ: %v", name, f.failed)
+		}
+	}
 }
