@@ -84,7 +84,7 @@ func (c Code) ownText() string {
 	case CodeLastAdmin:
 		return "It is the last token with the scope admin: deleting it would lock everybody out. Make another first."
 	case CodeBodyTooLarge:
-		return "The body is over 1 MiB, or the file to import over 64 MiB. Nothing was read of it."
+		return "The body is over 1 MiB, or the file to import over 64 MiB. Nothing was done; split it."
 	case CodeMediaType:
 		return "The body is not sent as application/json, or is encoded. Send it plain, with Content-Type: application/json."
 	case CodeInvalidImport:
