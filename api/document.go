@@ -2,13 +2,24 @@ package api
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
+
+// specification is the OpenAPI document of a server, and what it says of requests in the
+// form that they are checked by.
+type specification struct {
+	text       func() ([]byte, error) // the document, as served
+	outlooks   map[string]outlook
+	parameters parameters
+	bodies     map[string]*shape // :: "METHOD pattern" → the shape of the body
+}
 
 // document completes the description of the routes once all are registered, and takes
 // from it what requests are checked by. Errors are about descriptions that cannot be
@@ -34,8 +45,10 @@ func (s *Server) document() error {
 	if err := s.illustrate(doc); err != nil {
 		return err
 	}
+	// It is long, and seldom asked for.
+	s.spec.text = sync.OnceValues(func() ([]byte, error) { return json.Marshal(doc) })
 	m := newMoulder(schemas)
-	s.parameters, s.bodies = parameters{}, map[string]*shape{}
+	s.spec.parameters, s.spec.bodies = parameters{}, map[string]*shape{}
 	for _, op := range operations(doc) {
 		for _, p := range op.Parameters {
 			d.parameter(op, p)
@@ -53,7 +66,7 @@ func (s *Server) document() error {
 
 // mould takes over what an operation says of requests.
 func (s *Server) mould(op *huma.Operation, m *moulder) error {
-	if err := s.parameters.add(op, m); err != nil {
+	if err := s.spec.parameters.add(op, m); err != nil {
 		return err
 	}
 	if op.RequestBody == nil {
@@ -68,7 +81,7 @@ func (s *Server) mould(op *huma.Operation, m *moulder) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", route, err)
 	}
-	s.bodies[route] = body
+	s.spec.bodies[route] = body
 	return nil
 }
 

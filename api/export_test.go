@@ -12,7 +12,7 @@ import (
 func (s *Server) Routes() chi.Routes { return s.router }
 
 // OpenAPI is the document as it is served.
-func (s *Server) OpenAPI() ([]byte, error) { return s.openapi() }
+func (s *Server) OpenAPI() ([]byte, error) { return s.spec.text() }
 
 // RouteScopes is the table of rights.
 func RouteScopes() map[string]Scope { return routeScopes() }
@@ -51,7 +51,7 @@ func Outlooks() map[string][]Code {
 
 // CheckBody is the check of a body of a route.
 func (s *Server) CheckBody(route string, doc []byte) error {
-	if bad := checkShape(doc, s.bodies[route]); bad != nil {
+	if bad := checkShape(doc, s.spec.bodies[route]); bad != nil {
 		return bad
 	}
 	return nil

@@ -112,8 +112,8 @@ func (s *shape) parameter(text string) *misfit {
 // too: huma would do so in words of its own.
 func (s *Server) knownParameters(ctx huma.Context, next func(huma.Context)) {
 	x := exchangeOf(ctx.Context())
-	p := s.parameters.check(x)
-	if p == nil && len(x.body) == 0 && s.bodies[x.route] != nil {
+	p := s.spec.parameters.check(x)
+	if p == nil && len(x.body) == 0 && s.spec.bodies[x.route] != nil {
 		p = emptyBody()
 	}
 	if p != nil {
@@ -127,7 +127,7 @@ func (s *Server) knownParameters(ctx huma.Context, next func(huma.Context)) {
 func (s *Server) known(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
-		if p := s.parameters.check(x); p != nil {
+		if p := s.spec.parameters.check(x); p != nil {
 			x.problem(p)
 			return
 		}

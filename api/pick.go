@@ -62,7 +62,7 @@ func (s *Server) take(x *exchange, v any, read func([]byte, any, *shape) *Proble
 	if p := x.read(); p != nil {
 		return p
 	}
-	return read(x.body, v, s.bodies[x.route])
+	return read(x.body, v, s.spec.bodies[x.route])
 }
 
 func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {

@@ -134,7 +134,7 @@ func (o outlook) refusals(op *huma.Operation, scope Scope) []Code {
 
 // headers describes the header parameters of a route.
 func (s *Server) headers(route string) []*huma.Param {
-	if !s.outlooks[route].command {
+	if !s.spec.outlooks[route].command {
 		return nil
 	}
 	return []*huma.Param{
@@ -153,7 +153,7 @@ func (s *Server) headers(route string) []*huma.Param {
 func (s *Server) respond(op *huma.Operation) {
 	delete(op.Responses, "default")
 	by := map[int][]Code{}
-	for _, c := range s.outlooks[op.Method+" "+op.Path].refusals(op, s.scopes[op.Method+" "+op.Path]) {
+	for _, c := range s.spec.outlooks[op.Method+" "+op.Path].refusals(op, s.scopes[op.Method+" "+op.Path]) {
 		by[c.Status()] = append(by[c.Status()], c)
 	}
 	for status, codes := range by {

@@ -17,6 +17,7 @@ import (
 // route registers every route, and completes the document that describes them. All of
 // them stand behind the guard.
 func (s *Server) route(version string) error {
+	s.spec.outlooks = outlooks()
 	s.router = chi.NewRouter()
 	s.router.NotFound(s.notFound)
 	s.router.MethodNotAllowed(s.methodNotAllowed)
@@ -88,7 +89,7 @@ func handleBody[I, B, O any](s *Server, op huma.Operation, h func(context.Contex
 	op.RequestBody = s.jsonBody(reflect.TypeFor[B]())
 	handle(s, op, func(ctx context.Context, b *Backend, in *I) (O, error) {
 		body, x := new(B), exchangeOf(ctx)
-		if p := decode(x.body, body, s.bodies[x.route]); p != nil {
+		if p := decode(x.body, body, s.spec.bodies[x.route]); p != nil {
 			return *new(O), p
 		}
 		return h(ctx, b, in, body)
@@ -149,7 +150,7 @@ func (s *Server) routeServing(r chi.Router) {
 	r.Get("/readyz", s.readyz)
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	r.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
-		doc, err := s.openapi()
+		doc, err := s.spec.text()
 		if err != nil { // unreachable: a test reads the document
 			exchangeOf(r.Context()).problem(s.problem(r.Context(), s.backend.Load(), err))
 			return

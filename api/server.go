@@ -2,12 +2,10 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -56,20 +54,16 @@ type Backend struct {
 // Server answers HTTP requests. Until [Server.Ready] every route but /healthz
 // answers 503 with the code starting.
 type Server struct {
-	tokens   *Tokens
-	logger   *slog.Logger
-	access   bool
-	scopes   map[string]Scope
-	outlooks map[string]outlook
-	origins  *http.CrossOriginProtection
-	backend  atomic.Pointer[Backend] // nil: starting
-	router   *chi.Mux
-	api      huma.API
-	openapi  func() ([]byte, error) // the document, as served
-	// What the document says of requests, in the form that they are checked by.
-	parameters parameters
-	bodies     map[string]*shape // :: "METHOD pattern" → the shape of the body
-	metrics    *metrics
+	tokens  *Tokens
+	logger  *slog.Logger
+	access  bool
+	scopes  map[string]Scope
+	origins *http.CrossOriginProtection
+	backend atomic.Pointer[Backend] // nil: starting
+	router  *chi.Mux
+	api     huma.API
+	spec    specification
+	metrics *metrics
 	// replaying holds a token while a replay runs
 	replaying chan struct{}
 	feeds     feeds
@@ -87,7 +81,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		tokens: o.Tokens, logger: o.Logger, access: o.AccessLog,
-		scopes: routeScopes(), outlooks: outlooks(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
+		scopes: routeScopes(), origins: http.NewCrossOriginProtection(), registry: o.Registry,
 		replaying: make(chan struct{}, 1),
 	}
 	if s.logger == nil {
@@ -104,8 +98,6 @@ func New(o Options) (*Server, error) {
 	if err = s.route(o.Version); err != nil {
 		return nil, fmt.Errorf("describing the routes: %w", err)
 	}
-	// It is long, and seldom asked for.
-	s.openapi = sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
 	return s, nil
 }
 
