@@ -16,8 +16,10 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.73.1
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
+	github.com/sv-tools/openapi v1.4.0
 	github.com/tidwall/btree v1.8.2
 	github.com/tidwall/match v1.2.0
 	github.com/vmihailenco/msgpack/v5 v5.4.1

@@ -32,22 +32,22 @@ type AccountRow struct {
 
 // AccountPut adds an account or replaces its settings. Omitted settings are reset.
 type AccountPut struct {
-	Provider          string `json:"provider"`
-	Priority          int    `json:"priority,omitempty"`
-	Weight            int    `json:"weight,omitempty" minimum:"0" maximum:"16" default:"1"`
+	Provider          string `json:"provider" format:"provider"`
+	Priority          int    `json:"priority,omitempty" minimum:"-2147483648" maximum:"2147483647" default:"0" doc:"higher is served first"`
+	Weight            int    `json:"weight,omitempty" minimum:"0" maximum:"16" default:"1" doc:"how many turns it has of the strategy weighted; 0 stands for 1"`
 	Disabled          bool   `json:"disabled,omitempty"`
 	DisableCooling    bool   `json:"disable_cooling,omitempty"`
-	CredentialVersion string `json:"credential_version,omitempty" doc:"opaque; a change releases holds"`
+	CredentialVersion string `json:"credential_version,omitempty" format:"name" doc:"opaque, such as a counter or a date; a change releases holds"`
 	OnBehalfOf        string `json:"on_behalf_of,omitempty"`
 }
 
 // AccountPatch changes the settings that are set.
 type AccountPatch struct {
-	Priority          *int    `json:"priority,omitempty"`
+	Priority          *int    `json:"priority,omitempty" minimum:"-2147483648" maximum:"2147483647" doc:"higher is served first"`
 	Weight            *int    `json:"weight,omitempty" minimum:"1" maximum:"16"`
 	Disabled          *bool   `json:"disabled,omitempty"`
 	DisableCooling    *bool   `json:"disable_cooling,omitempty"`
-	CredentialVersion *string `json:"credential_version,omitempty"`
+	CredentialVersion *string `json:"credential_version,omitempty" format:"name" doc:"opaque, such as a counter or a date; a change releases holds"`
 	OnBehalfOf        string  `json:"on_behalf_of,omitempty"`
 }
 
@@ -67,8 +67,8 @@ func (s *Server) routeAccounts() {
 }
 
 type accountsQuery struct {
-	Account  string `query:"account"`
-	Provider string `query:"provider"`
+	Account  string `query:"account" format:"id"`
+	Provider string `query:"provider" format:"provider"`
 	Paging
 }
 
@@ -120,7 +120,7 @@ func (v *view) available(a *projection.Account) bool {
 }
 
 type accountPath struct {
-	ID string `path:"id" doc:"as given or as stored, percent-encoded"`
+	ID string `path:"id" format:"id" doc:"as given or as stored, percent-encoded"`
 }
 
 func putAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPut) (AccountAnswer, error) {
@@ -157,7 +157,7 @@ func patchAccount(ctx context.Context, b *Backend, in *accountPath, q *AccountPa
 }
 
 type removeAccountInput struct {
-	ID         string `path:"id" doc:"as given or as stored, percent-encoded"`
+	ID         string `path:"id" format:"id" doc:"as given or as stored, percent-encoded"`
 	Force      bool   `query:"force" doc:"although a manual suspension is live"`
 	Reason     string `query:"reason"`
 	OnBehalfOf string `query:"on_behalf_of"`

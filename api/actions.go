@@ -13,10 +13,10 @@ import (
 // Filter chooses cells. The members that are set must all match; a filter without
 // any is refused.
 type Filter struct {
-	Account       string `json:"account,omitempty"`
-	Provider      string `json:"provider,omitempty"`
-	Target        string `json:"target,omitempty" doc:"a group id, model:NAME or *"`
-	Class         string `json:"class,omitempty" doc:"of the answer behind a cooldown or hold"`
+	Account       string `json:"account,omitempty" format:"id" doc:"the account's id, as given or as stored"`
+	Provider      string `json:"provider,omitempty" format:"provider"`
+	Target        string `json:"target,omitempty" format:"target"`
+	Class         string `json:"class,omitempty" format:"class" doc:"of the answer behind a cooldown or hold"`
 	StartedAfter  Time   `json:"started_after,omitzero" doc:"of the block, exclusive"`
 	StartedBefore Time   `json:"started_before,omitzero" doc:"of the block, exclusive"`
 }
@@ -25,8 +25,8 @@ type Filter struct {
 // Until and Forever. Without a target it blocks everything of each account.
 type SuspendRequest struct {
 	Filter
-	Reason     string `json:"reason" doc:"what the next operator reads"`
-	For        string `json:"for,omitempty" doc:"a duration: 90m, 1h30m, 2d"`
+	Reason     string `json:"reason" doc:"what the next operator reads; secrets and e-mail addresses are scrubbed, longer text is cut at 1 KiB"`
+	For        string `json:"for,omitempty" format:"time-span"`
 	Until      Time   `json:"until,omitzero"`
 	Forever    bool   `json:"forever,omitempty"`
 	DryRun     bool   `json:"dry_run,omitempty" doc:"say what would happen, and do nothing"`

@@ -72,12 +72,12 @@ func (s *Server) routeCells() {
 }
 
 type cellsQuery struct {
-	Account   string `query:"account"`
-	Provider  string `query:"provider"`
-	Target    string `query:"target" doc:"a group id, model:NAME or *"`
+	Account   string `query:"account" format:"id"`
+	Provider  string `query:"provider" format:"provider"`
+	Target    string `query:"target" format:"target" doc:"a group id, model:NAME or *"`
 	Status    string `query:"status" enum:"disabled,suspended,held,cooling,available"`
-	OlderThan string `query:"older_than" doc:"only cells with a block that began longer ago: 90m, 2d"`
-	At        string `query:"at" doc:"the past: RFC 3339, or seq:N"`
+	OlderThan string `query:"older_than" format:"time-span" doc:"only cells with a block that began longer ago: 90m, 2d"`
+	At        string `query:"at" format:"moment" doc:"the past: RFC 3339, or seq:N"`
 	Paging
 }
 

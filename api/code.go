@@ -111,8 +111,11 @@ func (c Code) Status() int {
 // Schema implements huma.SchemaProvider.
 func (Code) Schema(huma.Registry) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString}
+	texts := map[string]string{}
 	for _, c := range Codes() {
 		s.Enum = append(s.Enum, string(c))
+		texts[string(c)] = c.Text()
 	}
+	s.Extensions = map[string]any{"x-enum-descriptions": texts}
 	return s
 }

@@ -181,11 +181,12 @@ func (b *Backend) compatChange(ctx context.Context, parse func([]byte) (compat.R
 		return p
 	}
 	q, err := parse(x.body)
-	if err == nil {
-		err = checkNames(x.body, nil) // whatever its members are, of two with one name none is right
-	}
 	if err != nil {
 		return newProblem(CodeInvalidBody, "the body is not what this route takes: "+bodyError(err))
+	}
+	// Whatever its members are, of two with one name none is right.
+	if bad := checkShape(x.body, nil); bad != nil {
+		return bad.problem()
 	}
 	if given, _ := q.About(); given != "" {
 		b.stored(ctx, given)

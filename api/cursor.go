@@ -20,8 +20,8 @@ type cursor struct {
 // Paging is the part of a query that every list takes. It is exported because huma
 // reads no embedded struct that is not.
 type Paging struct {
-	PageSize  int    `query:"page_size" minimum:"1" maximum:"1000" default:"100"`
-	PageToken string `query:"page_token" doc:"next_page_token of the page before; the filters must be the same"`
+	PageSize  int    `query:"page_size" minimum:"1" maximum:"1000" default:"100" doc:"rows of the page, at most"`
+	PageToken string `query:"page_token" format:"page-token" doc:"next_page_token of the page before; the filters must be the same"`
 }
 
 // size is the number of items of a page.

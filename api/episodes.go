@@ -117,11 +117,11 @@ func (s *Server) routeEpisodes() {
 }
 
 type episodesQuery struct {
-	Account  string `query:"account"`
-	Target   string `query:"target"`
-	Provider string `query:"provider"`
-	From     string `query:"from" doc:"RFC 3339, or seq:N; not given: the beginning of the log"`
-	To       string `query:"to" doc:"RFC 3339, or seq:N; not given: now"`
+	Account  string `query:"account" format:"id"`
+	Target   string `query:"target" format:"target"`
+	Provider string `query:"provider" format:"provider"`
+	From     string `query:"from" format:"moment" doc:"RFC 3339, or seq:N; not given: the beginning of the log"`
+	To       string `query:"to" format:"moment" doc:"RFC 3339, or seq:N; not given: now"`
 	Order    string `query:"order" enum:"asc,desc" default:"desc" doc:"of their starts"`
 	Paging
 }

@@ -20,7 +20,7 @@ func (s *Server) routeEvents() {
 }
 
 type eventPath struct {
-	Seq uint64 `path:"seq" minimum:"1"`
+	Seq uint64 `path:"seq" minimum:"1" maximum:"9007199254740991"`
 }
 
 func getEvent(ctx context.Context, b *Backend, in *eventPath) (EventRow, error) {
@@ -51,13 +51,13 @@ func (d *EventData) define(event events.Event) error {
 }
 
 type eventsQuery struct {
-	Account       string `query:"account" doc:"records about the account, expiries included"`
-	Target        string `query:"target"`
-	Kind          string `query:"kind"`
-	Actor         string `query:"actor"`
-	CorrelationID string `query:"correlation_id"`
-	Since         string `query:"since" doc:"RFC 3339; not before it"`
-	Until         string `query:"until" doc:"RFC 3339; before it"`
+	Account       string `query:"account" format:"id" doc:"records about the account, expiries included"`
+	Target        string `query:"target" format:"target"`
+	Kind          string `query:"kind" format:"kind"`
+	Actor         string `query:"actor" format:"name"`
+	CorrelationID string `query:"correlation_id" format:"id"`
+	Since         string `query:"since" format:"instant" doc:"RFC 3339; not before it"`
+	Until         string `query:"until" format:"instant" doc:"RFC 3339; before it"`
 	Order         string `query:"order" enum:"asc,desc" default:"desc"`
 	Paging
 }

@@ -28,18 +28,18 @@ type ExportRequest struct {
 
 // exportParams describes the query of GET /v1/export.
 func exportParams() []*huma.Param {
-	text := func(name, doc string) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString}}
+	text := func(name, format, doc string) *huma.Param {
+		return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, Format: format}}
 	}
 	return []*huma.Param{
-		text("from", "RFC 3339 or seq:N; records from it on"), text("to", "RFC 3339 or seq:N; records up to it"),
-		text("account", "records about the account, expiries included"), text("target", "a group id, model:NAME or *"), text("kind", ""),
+		text("from", "moment", "records from it on"), text("to", "moment", "records up to it"),
+		text("account", "id", "records about the account, expiries included"), text("target", "target", ""), text("kind", "kind", ""),
 	}
 }
 
 // routeExport registers the export, which has a format of its own and no bound.
 func (s *Server) routeExport(r chi.Router) {
-	r.Get("/v1/export", s.export)
+	r.Get("/v1/export", s.known(s.export))
 	s.documentedText(huma.Operation{
 		OperationID: "export", Method: http.MethodGet, Path: "/v1/export", Summary: "Records as lines of JSON, to be kept or imported",
 		Description: "The first line says what follows: the log, the range of records and the filter. Then comes a line for each record, with the " +
@@ -84,9 +84,6 @@ func (s *Server) cutOff(ctx context.Context, x *exchange, err error) {
 
 // exportHeader says what a request exports.
 func (b *Backend) exportHeader(r *http.Request) (h ndjson.Header, err error) {
-	if p := checkQuery(r.URL.RawQuery, exportParams()); p != nil {
-		return h, p
-	}
 	ctx, given := r.Context(), r.URL.Query()
 	q := ExportRequest{From: given.Get("from"), To: given.Get("to"), Target: given.Get("target"), Kind: given.Get("kind")}
 	if account := given.Get("account"); account != "" {

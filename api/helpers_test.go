@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,9 +26,27 @@ import (
 	"github.com/abeyance/abeyance/router"
 )
 
+// scratch is a directory for what all tests of the process share.
+var scratch string
+
 func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "abeyance-api-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
 	// After refusing a long header the server waits half a second before it closes.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+	code := m.Run()
+	if err := goleak.Find(goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // start is when the clock of every test starts.
@@ -159,7 +178,8 @@ type answer struct {
 	compat bool // of a compat route
 }
 
-func (b *bench) do(q request) answer {
+// build makes a request of one of a test.
+func (b *bench) build(q request) *http.Request {
 	b.t.Helper()
 	var body io.Reader
 	if q.body != "" {
@@ -178,11 +198,19 @@ func (b *bench) do(q request) answer {
 	for k, v := range q.header {
 		r.Header.Set(k, v)
 	}
+	return r
+}
+
+func (b *bench) do(q request) answer {
+	b.t.Helper()
+	r := b.build(q)
 	w := httptest.NewRecorder()
 	b.server.Handler().ServeHTTP(w, r)
-	return answer{
+	a := answer{
 		t: b.t, status: w.Code, header: w.Header(), body: w.Body.String(), compat: strings.HasPrefix(r.URL.Path, "/v0/management/"),
 	}
+	b.conforms(r, a)
+	return a
 }
 
 func (b *bench) get(path string) answer {

@@ -91,7 +91,7 @@ func importParams() []*huma.Param {
 
 // routeImport registers the import, whose body is a file of any format.
 func (s *Server) routeImport(r chi.Router) {
-	r.Post("/v1/import", s.importFile)
+	r.Post("/v1/import", s.known(s.importFile))
 	op := s.describe(huma.Operation{
 		OperationID: "import", Method: http.MethodPost, Path: "/v1/import", Summary: "Take over what another system knows",
 		Description: "The body is a file, of at most 64 MiB, whose format is detected: a config.yaml of CLIProxyAPI, of which the sections " +
@@ -118,9 +118,6 @@ func (s *Server) importFile(_ http.ResponseWriter, r *http.Request) {
 
 // importFile imports the file that a request carries.
 func (b *Backend) importFile(r *http.Request) (*ImportAnswer, error) {
-	if p := checkQuery(r.URL.RawQuery, importParams()); p != nil {
-		return nil, p
-	}
 	q := r.URL.Query()
 	dry, err := parseFlag("dry_run", q.Get("dry_run"))
 	if err != nil {

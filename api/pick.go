@@ -15,13 +15,13 @@ import (
 
 // PickRequest asks who may serve a model now.
 type PickRequest struct {
-	Provider string `json:"provider"`
-	Model    string `json:"model" doc:"as the client named it; aliases and thinking suffixes included"`
+	Provider string `json:"provider" format:"provider"`
+	Model    string `json:"model" format:"id" doc:"as the client named it; aliases and thinking suffixes included"`
 	// Candidates restricts the choice; empty: the provider's configured accounts.
-	Candidates []string `json:"candidates,omitempty" maxItems:"256" doc:"choose among these accounts; one not known counts as unblocked"`
-	Exclude    []string `json:"exclude,omitempty" maxItems:"256" doc:"accounts not to return, such as those tried already"`
+	Candidates []string `json:"candidates,omitempty" format:"id" nullable:"false" maxItems:"256" doc:"choose among these accounts; one not known counts as unblocked"`
+	Exclude    []string `json:"exclude,omitempty" format:"id" nullable:"false" maxItems:"256" doc:"accounts not to return, such as those tried already"`
 	Session    string   `json:"session,omitempty" maxLength:"256" doc:"what sticky keeps on one account, such as a conversation's id"`
-	Strategy   string   `json:"strategy,omitempty" enum:"round-robin,weighted,fill-first,sticky" doc:"for this request; without it the provider's holds"`
+	Strategy   string   `json:"strategy,omitempty" format:"strategy" doc:"for this request; without it the provider's holds"`
 	DryRun     bool     `json:"dry_run,omitempty" doc:"leave the turn as it is, and let no probe out"`
 }
 
@@ -45,16 +45,12 @@ const maxReasons = 100
 // routeProxies registers what is on every request's path of a proxy: plain handlers
 // of chi, described in the same document.
 func (s *Server) routeProxies(r chi.Router) {
-	r.Post("/v1/pick", s.pick)
-	r.Post("/v1/reports", s.report)
-	r.Post("/v1/classify", s.classify)
+	r.Post("/v1/pick", s.known(s.pick))
+	r.Post("/v1/reports", s.known(s.report))
+	r.Post("/v1/classify", s.known(s.classify))
 
 	s.documented(huma.Operation{OperationID: "pick", Method: http.MethodPost, Path: "/v1/pick", Summary: "Name the account for a request"},
 		reflect.TypeFor[PickRequest](), reflect.TypeFor[PickAnswer]())
-	blocked := s.jsonResponse("No account can serve it: the code says why, 429 has Retry-After", problemType, reflect.TypeFor[Blocked]())
-	for _, status := range []string{"404", "429", "503"} {
-		s.api.OpenAPI().Paths["/v1/pick"].Post.Responses[status] = blocked
-	}
 	s.documented(huma.Operation{OperationID: "report", Method: http.MethodPost, Path: "/v1/reports", Summary: "Say what the upstream answered"},
 		reflect.TypeFor[ReportRequest](), reflect.TypeFor[ReportAnswer]())
 	s.documented(huma.Operation{OperationID: "classify", Method: http.MethodPost, Path: "/v1/classify", Summary: "Ask what an upstream's answer would mean"},
@@ -62,20 +58,17 @@ func (s *Server) routeProxies(r chi.Router) {
 }
 
 // take reads the body of a plain handler into v.
-func (x *exchange) take(v any, read func([]byte, any) *Problem) *Problem {
-	if p := checkQuery(x.request.URL.RawQuery, nil); p != nil {
-		return p
-	}
+func (s *Server) take(x *exchange, v any, read func([]byte, any, *shape) *Problem) *Problem {
 	if p := x.read(); p != nil {
 		return p
 	}
-	return read(x.body, v)
+	return read(x.body, v, s.spec.bodies[x.route])
 }
 
 func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r.Context())
 	var q PickRequest
-	if p := x.take(&q, decode); p != nil {
+	if p := s.take(x, &q, decode); p != nil {
 		x.problem(p)
 		return
 	}
@@ -103,12 +96,9 @@ func (s *Server) pick(_ http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// check refuses strategies that there are not, and names that no account can have: a
-// candidate that is not known would be answered as usable.
+// check refuses names that no account can have: a candidate that is not known would be
+// answered as usable.
 func (q *PickRequest) check() error {
-	if _, err := router.ParseStrategy(q.Strategy); err != nil {
-		return newProblem(CodeInvalidBody, err.Error())
-	}
 	for _, list := range [][]string{q.Candidates, q.Exclude} {
 		for _, id := range list {
 			if err := projection.CheckID("an account", id); err != nil {

@@ -183,8 +183,8 @@ func TestRule30StrategiesOverHTTP(t *testing.T) {
 	if len(bound) < 2 {
 		t.Errorf("all sessions are served by %v", bound)
 	}
-	p := b.post("/v1/pick", `{"provider":"kimi","model":"kimi-k3","strategy":"random"}`).problem(http.StatusBadRequest, "invalid_body")
-	if !strings.Contains(p.Detail, "round-robin weighted fill-first sticky") {
+	p := b.post("/v1/pick", `{"provider":"kimi","model":"kimi-k3","strategy":"random"}`).problem(http.StatusUnprocessableEntity, "invalid")
+	if !strings.Contains(p.Detail, "round-robin, weighted, fill-first, sticky") {
 		t.Errorf("the strategies are not listed: %s", p.Detail)
 	}
 }

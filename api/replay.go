@@ -12,8 +12,8 @@ import (
 // ReplayRequest asks what would have happened under other rules. Without groups and
 // policy those of the time are replayed, which must make no difference.
 type ReplayRequest struct {
-	From   string                   `json:"from,omitempty" doc:"RFC 3339, or seq:N; not given: the beginning of the log"`
-	To     string                   `json:"to,omitempty" doc:"RFC 3339, or seq:N; not given: now"`
+	From   string                   `json:"from,omitempty" format:"moment" doc:"RFC 3339, or seq:N; not given: the beginning of the log"`
+	To     string                   `json:"to,omitempty" format:"moment" doc:"RFC 3339, or seq:N; not given: now"`
 	Groups *projection.GroupsConfig `json:"groups,omitempty" doc:"as PUT /v1/groups takes them"`
 	Policy *projection.PolicyConfig `json:"policy,omitempty" doc:"as PUT /v1/policy takes it"`
 }

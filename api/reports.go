@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router"
@@ -39,16 +37,16 @@ func (v *HeaderValues) UnmarshalJSON(doc []byte) error {
 
 // ReportRequest says what an upstream answered.
 type ReportRequest struct {
-	Account   string  `json:"account"`
-	Provider  string  `json:"provider"`
-	Model     string  `json:"model,omitempty" doc:"as the client named it"`
+	Account   string  `json:"account" format:"id"`
+	Provider  string  `json:"provider" format:"provider"`
+	Model     string  `json:"model,omitempty" format:"id" doc:"as the client named it"`
 	Status    int     `json:"status" minimum:"0" maximum:"999" doc:"0: there was no answer"`
 	Headers   Headers `json:"headers,omitempty"`
 	Body      string  `json:"body,omitempty" doc:"cut at 64 KiB"`
-	Operation string  `json:"operation,omitempty" enum:"generate,count_tokens,usage,token,other" default:"generate"`
+	Operation string  `json:"operation,omitempty" format:"operation" default:"generate"`
 	StartedAt Time    `json:"started_at,omitzero" doc:"when the request was sent"`
-	RequestID string  `json:"request_id,omitempty" doc:"the same account and id are one observation"`
-	Lease     string  `json:"lease,omitempty" doc:"as the pick gave it; the report of a probe, whatever the status, lets another go out"`
+	RequestID string  `json:"request_id,omitempty" format:"id" doc:"the same account and id are one observation"`
+	Lease     string  `json:"lease,omitempty" format:"lease" doc:"as the pick gave it; the report of a probe, whatever the status, lets another go out"`
 }
 
 // ReportAnswer says what the answer meant and what it did. It is durable when
@@ -96,11 +94,6 @@ func (t *Tag) UnmarshalJSON(doc []byte) error {
 // MarshalJSON implements json.Marshaler.
 func (t Tag) MarshalJSON() ([]byte, error) { return t, nil }
 
-// Schema implements huma.SchemaProvider.
-func (Tag) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Description: "a string, a number, true, false or null"}
-}
-
 // ClassifyRequest asks what an upstream's answer would mean. Account may be empty.
 type ClassifyRequest struct {
 	ReportRequest
@@ -146,7 +139,7 @@ type Hint struct {
 func (s *Server) report(_ http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r.Context())
 	var q ReportRequest
-	if p := x.take(&q, decodeUpstream); p != nil {
+	if p := s.take(x, &q, decodeUpstream); p != nil {
 		x.problem(p)
 		return
 	}
@@ -215,7 +208,7 @@ func advice(a projection.Advice) Advice {
 func (s *Server) classify(_ http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r.Context())
 	var q ClassifyRequest
-	if p := x.take(&q, decodeUpstream); p != nil {
+	if p := s.take(x, &q, decodeUpstream); p != nil {
 		x.problem(p)
 		return
 	}

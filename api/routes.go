@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,14 +14,16 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// route registers every route. All of them stand behind the guard.
-func (s *Server) route(version string) {
+// route registers every route, and completes the document that describes them. All of
+// them stand behind the guard.
+func (s *Server) route(version string) error {
+	s.spec.outlooks = outlooks()
 	s.router = chi.NewRouter()
 	s.router.NotFound(s.notFound)
 	s.router.MethodNotAllowed(s.methodNotAllowed)
 	guarded := s.router.With(s.guard)
 	s.api = humachi.New(guarded.With(s.buffer), apiConfig(version))
-	s.api.UseMiddleware(knownParameters)
+	s.api.UseMiddleware(s.knownParameters)
 
 	s.routeServing(guarded)
 	s.routeProxies(guarded)
@@ -41,7 +42,7 @@ func (s *Server) route(version string) {
 	s.routeExport(guarded)
 	s.routeImport(guarded)
 	s.routeCompat(guarded)
-	tidy(s.api.OpenAPI())
+	return s.document()
 }
 
 // apiConfig configures huma for this API alone: strict JSON, our problems, and none
@@ -53,23 +54,22 @@ func apiConfig(version string) huma.Config {
 	format := huma.Format{Marshal: encode, Unmarshal: json.Unmarshal}
 	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	c.Transformers = []huma.Transformer{transform}
-	c.Info.Description = "Which account of a pool may serve which model, why not, and since when."
+	c.Info.Description = description
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	// A class is the word none or its rules, a bound one duration or one per window.
 	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.ClassConfig](), reflect.TypeFor[ruleSchema]())
+	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.Duration](), reflect.TypeFor[durationSchema]())
 	return c
 }
 
-// ruleSchema describes what projection.ClassConfig reads.
-type ruleSchema struct{}
+const description = `Which account of a pool may serve which model, why not, and since when.
 
-// Schema implements huma.SchemaProvider.
-func (ruleSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{
-		Description: "the word none, or an object with bound, ladder, jitter, after, within and hold; durations are strings such as 90s, 15m or 8d",
-	}
-}
+Bodies are one JSON value with the members that the route takes, each once, in at most 1 MiB. Times are RFC 3339 in UTC with
+milliseconds, null where there is none; what ends in _seconds is in seconds. Every list is a page of at most page_size rows.
+Errors are application/problem+json (RFC 9457) with a code that programs can go by; docs/problems.md lists them. Where a path is
+none of those below the code is not_found, and where it does not take the method, method_not_allowed. Each operation needs a
+token of the scope that x-abeyance-scope names; operate implies read, and admin all.`
 
 // answer is the output of a route.
 type answer[T any] struct{ Body T }
@@ -92,8 +92,8 @@ func handle[I, O any](s *Server, op huma.Operation, h func(context.Context, *Bac
 func handleBody[I, B, O any](s *Server, op huma.Operation, h func(context.Context, *Backend, *I, *B) (O, error)) {
 	op.RequestBody = s.jsonBody(reflect.TypeFor[B]())
 	handle(s, op, func(ctx context.Context, b *Backend, in *I) (O, error) {
-		body := new(B)
-		if p := decode(exchangeOf(ctx).body, body); p != nil {
+		body, x := new(B), exchangeOf(ctx)
+		if p := decode(x.body, body, s.spec.bodies[x.route]); p != nil {
 			return *new(O), p
 		}
 		return h(ctx, b, in, body)
@@ -108,22 +108,18 @@ func (s *Server) jsonBody(t reflect.Type) *huma.RequestBody {
 	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
 }
 
-// describe adds what every operation's description shares.
+// describe adds what every operation's description shares; document adds the rest.
 func (s *Server) describe(op huma.Operation) huma.Operation {
-	op.SkipValidateBody = true // handleBody decodes strictly, and commands check their values
-	op.MaxBodyBytes = -1       // buffer has bounded the body
+	op.SkipValidateBody = true   // handleBody decodes strictly, and commands check their values
+	op.SkipValidateParams = true // knownParameters does, for all routes alike
+	op.MaxBodyBytes = -1         // buffer has bounded the body
 	scope := s.scopes[op.Method+" "+op.Path]
 	op.Extensions = map[string]any{"x-abeyance-scope": scope}
 	if scope != scopeOpen {
 		op.Security = []map[string][]string{{"bearer": {string(scope)}}}
 	}
-	if op.Method != http.MethodGet && scope != ScopeRoute && scope != ScopeRead { // commands alone
-		op.Parameters = append(op.Parameters, &huma.Param{
-			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-			Description: "the same key with the same request is executed once; with another it is refused",
-		})
-	}
-	op.Responses = map[string]*huma.Response{"default": s.jsonResponse("A problem", problemType, reflect.TypeFor[Problem]())}
+	op.Parameters = append(op.Parameters, s.headers(op.Method+" "+op.Path)...)
+	op.Responses = map[string]*huma.Response{"default": {}} // else huma describes its own errors
 	return op
 }
 
@@ -150,50 +146,6 @@ func (s *Server) documentedText(op huma.Operation, media string, schema *huma.Sc
 	s.api.OpenAPI().AddOperation(&op)
 }
 
-// tidy drops the schemas of huma's own error, which no answer has.
-func tidy(doc *huma.OpenAPI) {
-	schemas := doc.Components.Schemas.Map()
-	delete(schemas, "ErrorModel")
-	delete(schemas, "ErrorDetail")
-}
-
-// knownParameters refuses query parameters that the route does not take, those
-// given twice, and queries that cannot be read: what is ignored would widen the
-// answer.
-func knownParameters(ctx huma.Context, next func(huma.Context)) {
-	where := ctx.URL()
-	if p := checkQuery(where.RawQuery, ctx.Operation().Parameters); p != nil {
-		exchangeOf(ctx.Context()).problem(p)
-		return
-	}
-	next(ctx)
-}
-
-func checkQuery(raw string, known []*huma.Param) *Problem {
-	if raw == "" {
-		return nil
-	}
-	given, err := url.ParseQuery(raw)
-	if err != nil {
-		return newProblem(CodeUnknownParameter, "the query cannot be read")
-	}
-	taken := map[string]bool{}
-	for _, p := range known {
-		if p.In == "query" {
-			taken[p.Name] = true
-		}
-	}
-	for name, values := range given {
-		switch {
-		case !taken[name]:
-			return newProblem(CodeUnknownParameter, "this route takes no such query parameter; GET /openapi.json lists those it takes")
-		case len(values) > 1:
-			return newProblem(CodeUnknownParameter, "the query parameter "+name+" is given more than once")
-		}
-	}
-	return nil
-}
-
 // routeServing registers what is about the server itself.
 func (s *Server) routeServing(r chi.Router) {
 	r.Get("/healthz", func(w http.ResponseWriter, r *http.Request) {
@@ -202,8 +154,13 @@ func (s *Server) routeServing(r chi.Router) {
 	r.Get("/readyz", s.readyz)
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	r.Get("/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		doc, err := s.spec.text()
+		if err != nil { // unreachable: a test reads the document
+			exchangeOf(r.Context()).problem(s.problem(r.Context(), s.backend.Load(), err))
+			return
+		}
 		w.Header().Set("Content-Type", "application/openapi+json")
-		_, _ = w.Write(s.openapi)
+		_, _ = w.Write(doc)
 	})
 	s.documented(huma.Operation{OperationID: "health", Method: http.MethodGet, Path: "/healthz", Summary: "The process lives"},
 		nil, reflect.TypeFor[Health]())

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -91,7 +90,7 @@ type Server struct {
 	backend     atomic.Pointer[Backend] // nil: starting
 	router      *chi.Mux
 	api         huma.API
-	openapi     []byte // the document, as served
+	spec        specification
 	metrics     *metrics
 	// replaying holds a token while a replay runs
 	replaying chan struct{}
@@ -131,9 +130,10 @@ func New(o Options) (*Server, error) {
 	s.connections = &connections{
 		limit: o.MaxConnectionsPerPeer, trusted: s.peers, logger: s.logger, refused: s.metrics.refused, open: map[netip.Addr]int{},
 	}
-	s.route(o.Version)
-	s.openapi, err = json.Marshal(s.api.OpenAPI())
-	return s, err
+	if err = s.route(o.Version); err != nil {
+		return nil, fmt.Errorf("describing the routes: %w", err)
+	}
+	return s, nil
 }
 
 // Ready gives the server what it works on.

@@ -29,7 +29,7 @@ func (b *bench) login(as, person string) *http.Cookie {
 }
 
 // with sends a request with a cookie and no token.
-func (b *bench) with(c *http.Cookie, q request) answer {
+func (b *bench) logged(c *http.Cookie, q request) answer {
 	b.t.Helper()
 	q.as = "-"
 	if q.header == nil {
@@ -46,7 +46,7 @@ func TestASessionStandsForItsToken(t *testing.T) {
 	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Secure || time.Until(c.Expires) > 13*time.Hour {
 		t.Errorf("the cookie: %+v", c)
 	}
-	who := decode[api.SessionAnswer](b.with(c, request{method: http.MethodGet, path: "/v1/session"}).want(http.StatusOK))
+	who := decode[api.SessionAnswer](b.logged(c, request{method: http.MethodGet, path: "/v1/session"}).want(http.StatusOK))
 	if who.Token != "operate" || who.Person != "Mia" || who.ExpiresAt.IsZero() || len(who.Scopes) != 1 {
 		t.Errorf("it is %+v", who)
 	}
@@ -55,13 +55,13 @@ func TestASessionStandsForItsToken(t *testing.T) {
 	}
 	// It may do what the token may, and no more.
 	body := `{"account":"a1","target":"claude","reason":"r","forever":true}`
-	b.with(c, request{method: http.MethodPost, path: "/v1/suspend", body: body}).want(http.StatusOK)
-	b.with(c, request{method: http.MethodPut, path: "/v1/groups", body: `{}`}).problem(http.StatusForbidden, "forbidden_scope")
+	b.logged(c, request{method: http.MethodPost, path: "/v1/suspend", body: body}).want(http.StatusOK)
+	b.logged(c, request{method: http.MethodPut, path: "/v1/groups", body: `{}`}).problem(http.StatusForbidden, "forbidden_scope")
 	// Whatever the request says it is, it is a browser; and the person is named.
-	b.with(c, request{
+	b.logged(c, request{
 		method: http.MethodPost, path: "/v1/lift", body: `{"account":"a1","target":"claude"}`, header: map[string]string{"X-Abeyance-Via": "cli"},
 	}).want(http.StatusOK)
-	b.with(c, request{method: http.MethodPost, path: "/v1/suspend", body: strings.Replace(body, "{", `{"on_behalf_of":"Noor",`, 1)}).want(http.StatusOK)
+	b.logged(c, request{method: http.MethodPost, path: "/v1/suspend", body: strings.Replace(body, "{", `{"on_behalf_of":"Noor",`, 1)}).want(http.StatusOK)
 	var got []string
 	for _, r := range b.records() {
 		if r.Actor == "operator:operate" {
@@ -76,7 +76,7 @@ func TestASessionStandsForItsToken(t *testing.T) {
 func TestASessionBeginsNoOther(t *testing.T) {
 	b := newBench(t)
 	c := b.login("read", "")
-	b.with(c, request{method: http.MethodPost, path: "/v1/session", body: `{}`}).problem(http.StatusUnauthorized, "unauthorized")
+	b.logged(c, request{method: http.MethodPost, path: "/v1/session", body: `{}`}).problem(http.StatusUnauthorized, "unauthorized")
 	b.do(request{method: http.MethodPost, path: "/v1/session", as: "route", body: `{}`}).problem(http.StatusForbidden, "forbidden_scope")
 	b.do(request{method: http.MethodPost, path: "/v1/session", as: "-", body: `{}`}).problem(http.StatusUnauthorized, "unauthorized")
 	b.do(request{method: http.MethodDelete, path: "/v1/session"}).problem(http.StatusUnprocessableEntity, "invalid")
@@ -92,7 +92,7 @@ func TestASessionIsOfNoUseToAnotherSite(t *testing.T) {
 	for _, header := range []map[string]string{
 		{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.test"}, {"Origin": "null"},
 	} {
-		b.with(c, request{method: http.MethodPost, path: "/v1/clear", body: `{"account":"a1"}`, header: header}).problem(http.StatusForbidden, "cross_origin")
+		b.logged(c, request{method: http.MethodPost, path: "/v1/clear", body: `{"account":"a1"}`, header: header}).problem(http.StatusForbidden, "cross_origin")
 	}
 }
 
@@ -100,18 +100,18 @@ func TestLoggingOutEndsASession(t *testing.T) {
 	b := newBench(t)
 	one, two := b.login("read", "Mia"), b.login("read", "Noor")
 	stream := startStream(b, one)
-	a := b.with(one, request{method: http.MethodDelete, path: "/v1/session"}).want(http.StatusOK)
+	a := b.logged(one, request{method: http.MethodDelete, path: "/v1/session"}).want(http.StatusOK)
 	if c := a.header.Get("Set-Cookie"); !strings.Contains(c, "Max-Age=0") {
 		t.Errorf("the browser keeps its cookie: %q", c)
 	}
 	if why := <-stream; !strings.Contains(why, ": end: the session has ended") {
 		t.Errorf("the stream ended with %q", why)
 	}
-	b.with(one, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
-	b.with(two, request{method: http.MethodGet, path: "/v1/head"}).want(http.StatusOK)
+	b.logged(one, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
+	b.logged(two, request{method: http.MethodGet, path: "/v1/head"}).want(http.StatusOK)
 	// So does deleting the token.
 	b.do(request{method: http.MethodDelete, path: "/v1/tokens/read"}).want(http.StatusOK)
-	b.with(two, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
+	b.logged(two, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
 }
 
 // startStream opens a stream with a cookie and returns what it said once it has ended.
@@ -237,6 +237,6 @@ func TestSessionsAreBounded(t *testing.T) {
 	for range 255 {
 		b.login("read", "")
 	}
-	b.with(first, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
-	b.with(second, request{method: http.MethodGet, path: "/v1/head"}).want(http.StatusOK)
+	b.logged(first, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
+	b.logged(second, request{method: http.MethodGet, path: "/v1/head"}).want(http.StatusOK)
 }

@@ -40,7 +40,7 @@ const lastEventID = "Last-Event-ID"
 
 // routeStream registers the one answer that has no end: a plain handler.
 func (s *Server) routeStream(r chi.Router) {
-	r.Get("/v1/events/stream", s.stream)
+	r.Get("/v1/events/stream", s.known(s.stream))
 	s.documentedText(huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/events/stream", Summary: "The history as it is made",
 		Description: "Server-sent events: the id is the seq, the data an item of /v1/events, on one line. Every 15 s there is a comment. " +
@@ -102,9 +102,6 @@ func (s *Server) stream(_ http.ResponseWriter, r *http.Request) {
 
 // subscribe reads what a request asks for.
 func (s *Server) subscribe(b *Backend, r *http.Request) (*subscriber, error) {
-	if p := checkQuery(r.URL.RawQuery, s.api.OpenAPI().Paths["/v1/events/stream"].Get.Parameters); p != nil {
-		return nil, p
-	}
 	select {
 	case <-b.Engine.Done():
 		return nil, newProblem(CodeStopped, "the engine has stopped: nothing more will come")

@@ -1,19 +1,20 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
-	"fmt"
-	"reflect"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// checkNames refuses what encoding/json lets through: a member given twice, of which
-// it takes the last, and one in another case than the API's. doc must have been
-// decoded into a value of type t, without unknown members: then doc is valid JSON, and
-// what is left to see of a member's case is whether it is lower, for all names are.
-func checkNames(doc []byte, t reflect.Type) error {
+// checkShape refuses a document that does not have a shape: what the schema of a body
+// excludes, and what encoding/json lets through although the schema says nothing of it,
+// a member given twice, of which it takes the last. doc must be valid JSON.
+func checkShape(doc []byte, s *shape) *misfit {
 	w := walker{doc: doc}
-	return w.value(t)
+	return w.value(s)
 }
 
 // walker reads one valid JSON value.
@@ -22,57 +23,149 @@ type walker struct {
 	at  int
 }
 
-// value walks over the value at hand, which was decoded into a t; nil: into none of
-// our types.
-func (w *walker) value(t reflect.Type) error {
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
+// value walks over the value at hand. A nil shape takes anything.
+func (w *walker) value(s *shape) *misfit {
+	w.space()
+	from, kind := w.at, w.kind()
+	if s != nil {
+		if kind&s.kinds == 0 {
+			if kind == kindNull {
+				return badForm("it cannot be null; leave it out")
+			}
+			return badForm("it cannot be %s; it must be %s", kind, s.kinds)
+		}
+		s = s.of(kind)
 	}
-	switch w.space(); w.doc[w.at] {
-	case '{':
-		return w.object(t)
-	case '[':
-		return w.list(t)
-	case '"':
-		w.text()
+	switch kind {
+	case kindObject:
+		return w.object(s)
+	case kindArray:
+		return w.list(s)
+	case kindString:
+		if text := w.text(); s != nil {
+			return s.text(unquoted(text))
+		}
 	default:
-		for w.at < len(w.doc) && !strings.ContainsRune(" \t\r\n,]}", rune(w.doc[w.at])) {
-			w.at++
+		w.word()
+		if s != nil && kind&(kindNumber|kindInteger) != 0 {
+			return s.number(string(w.doc[from:w.at]))
 		}
 	}
 	return nil
 }
 
-func (w *walker) object(t reflect.Type) error {
-	seen := map[string]bool{}
-	for w.open('}') {
-		name := w.name()
-		switch {
-		case seen[name]:
-			return fmt.Errorf("the member %q is given twice", name)
-		case t != nil && t.Kind() == reflect.Struct && !lower(name):
-			return fmt.Errorf("the member %q is unknown: names are in lower case", name)
+// kind tells the kind of the value at hand.
+func (w *walker) kind() kinds {
+	switch w.doc[w.at] {
+	case '{':
+		return kindObject
+	case '[':
+		return kindArray
+	case '"':
+		return kindString
+	case 't', 'f':
+		return kindBool
+	case 'n':
+		return kindNull
+	}
+	for i := w.at; i < len(w.doc) && strings.IndexByte(" \t\r\n,]}", w.doc[i]) < 0; i++ {
+		if strings.IndexByte(".eE", w.doc[i]) >= 0 {
+			return kindNumber
 		}
-		seen[name] = true
+	}
+	return kindInteger
+}
+
+func (w *walker) object(s *shape) *misfit {
+	var seen names
+	for w.open('}') {
+		name := unquoted(w.text())
+		if !seen.add(name) {
+			return badForm("the member %q is given twice", brief(string(name)))
+		}
+		member, bad := s.member(name)
+		if bad != nil {
+			return bad
+		}
 		w.space()
 		w.at++ // the colon
-		if err := w.value(w.member(t, name)); err != nil {
-			return err
+		if bad := w.value(member); bad != nil {
+			return bad.in(brief(string(name)))
+		}
+	}
+	if s == nil {
+		return nil
+	}
+	for _, name := range s.required {
+		if !seen.has([]byte(name)) {
+			return outOfBounds("%s is missing", name)
 		}
 	}
 	return nil
 }
 
-func (w *walker) list(t reflect.Type) error {
-	if t != nil && t.Kind() == reflect.Slice {
-		t = t.Elem()
+// names are the members of an object that were seen. Nearly all objects have few, for
+// which a map costs more than to look at each.
+type names struct {
+	few  [][]byte
+	many map[string]bool
+}
+
+const fewNames = 16
+
+func (n *names) has(name []byte) bool {
+	return n.many[string(name)] || slices.ContainsFunc(n.few, func(other []byte) bool { return bytes.Equal(name, other) })
+}
+
+// add reports whether the name is new.
+func (n *names) add(name []byte) bool {
+	switch {
+	case n.has(name):
+		return false
+	case len(n.few) < fewNames:
+		n.few = append(n.few, name)
+	default:
+		if n.many == nil {
+			n.many = map[string]bool{}
+		}
+		n.many[string(name)] = true
 	}
-	for w.open(']') {
-		if err := w.value(t); err != nil {
-			return err
+	return true
+}
+
+// member returns the shape of a member.
+func (s *shape) member(name []byte) (*shape, *misfit) {
+	if s == nil {
+		return nil, nil
+	}
+	if member := s.members[string(name)]; member != nil {
+		return member, nil
+	}
+	switch {
+	case s.open:
+		return s.others, nil
+	case s.members[strings.ToLower(string(name))] != nil:
+		return nil, badForm("the member %q is unknown: names are in lower case", brief(string(name)))
+	default:
+		return nil, badForm("the member %q is unknown", brief(string(name)))
+	}
+}
+
+func (w *walker) list(s *shape) *misfit {
+	var items *shape
+	if s != nil {
+		items = s.items
+	}
+	n := 0
+	for ; w.open(']'); n++ {
+		if bad := w.value(items); bad != nil {
+			return bad.in("[" + strconv.Itoa(n) + "]")
 		}
 	}
-	return nil
+	if s == nil {
+		return nil
+	}
+	return s.length(n)
 }
 
 // open steps over the bracket or comma at hand, and reports whether another item
@@ -96,6 +189,13 @@ func (w *walker) space() {
 	}
 }
 
+// word steps over a number, true, false or null.
+func (w *walker) word() {
+	for w.at < len(w.doc) && strings.IndexByte(" \t\r\n,]}", w.doc[w.at]) < 0 {
+		w.at++
+	}
+}
+
 // text steps over a string and returns it as it stands, with its quotes.
 func (w *walker) text() []byte {
 	from := w.at
@@ -108,41 +208,13 @@ func (w *walker) text() []byte {
 	return w.doc[from:w.at]
 }
 
-// name reads a member's name.
-func (w *walker) name() string {
-	var name string
-	// It cannot fail: the document was decoded before.
-	_ = json.Unmarshal(w.text(), &name)
-	return name
-}
-
-// member returns the type of a member. It is looked up only for what has members or
-// items itself.
-func (w *walker) member(t reflect.Type, name string) reflect.Type {
-	w.space()
-	if c := w.doc[w.at]; t == nil || c != '{' && c != '[' {
-		return nil
+// unquoted returns what a JSON string says.
+func unquoted(text []byte) []byte {
+	if bare := text[1 : len(text)-1]; bytes.IndexByte(bare, '\\') < 0 && utf8.Valid(bare) {
+		return bare
 	}
-	switch t.Kind() {
-	case reflect.Map:
-		return t.Elem()
-	case reflect.Struct:
-		for _, f := range reflect.VisibleFields(t) {
-			if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
-				return f.Type
-			}
-		}
-	}
-	return nil
-}
-
-// lower reports whether a name has no letters but a to z in lower case. encoding/json
-// also takes the letters that fold to them, as the sign for Kelvin does to k.
-func lower(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; c >= 'A' && c <= 'Z' || c >= 0x80 {
-			return false
-		}
-	}
-	return true
+	var s string
+	// It cannot fail: the document is valid.
+	_ = json.Unmarshal(text, &s)
+	return []byte(s)
 }

@@ -20,8 +20,8 @@ type TokensAnswer = Page[TokenRow]
 
 // TokenCreate makes a token.
 type TokenCreate struct {
-	Name   string  `json:"name" doc:"1 to 64 of a-z, 0-9, '.', '_' and '-'; it stands in the log as operator:NAME or proxy:NAME"`
-	Scopes []Scope `json:"scopes" minItems:"1"`
+	Name   string  `json:"name" format:"token-name" doc:"it stands in the log as operator:NAME or proxy:NAME"`
+	Scopes []Scope `json:"scopes" nullable:"false" format:"scope" minItems:"1" maxItems:"16"`
 }
 
 // TokenCreated is the only answer that holds a token.
@@ -59,7 +59,7 @@ func (s *Server) createToken(ctx context.Context, _ *Backend, _ *none, q *TokenC
 }
 
 type tokenPath struct {
-	Name string `path:"name"`
+	Name string `path:"name" maxLength:"256"`
 }
 
 func (s *Server) deleteToken(ctx context.Context, b *Backend, in *tokenPath) (TokensAnswer, error) {

@@ -23,8 +23,9 @@ var update = flag.Bool("update", false, "write what was answered into testdata")
 // TestTranscripts plays the requests in testdata/*.txt and compares the answers.
 // A transcript is a list of blocks: a comment after #, a request after >, with its
 // body on a second line, or line by line after > | if it is no JSON, the answer after <,
-// time that passes after +, and who asks, and how, after = (see [request.set]). What differs from run to run stands as CORRELATION, HASH
-// and PSEUDONYM, and a record's bytes as RECORD.
+// time that passes after +, and who asks, and how, after = (see [request.set]). What differs
+// from run to run stands as CORRELATION, HASH and PSEUDONYM, a record's bytes as RECORD, and
+// of tokens TIME and SECRET.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -141,6 +142,7 @@ func shown(a answer) string {
 	for pattern, name := range map[string]string{
 		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`: `"CORRELATION"`, `"[0-9a-f]{64}"`: `"HASH"`,
 		`acct_[0-9a-f]{20}`: `acct_PSEUDONYM`, `"record":"[A-Za-z0-9+/=]+"`: `"record":"RECORD"`,
+		`"created_at": "[^"]+"`: `"created_at": "TIME"`, `aby_[A-Za-z0-9_-]{43}`: "aby_SECRET",
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, name)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 type verifyQuery struct {
-	Head string `query:"head" doc:"SEQ:HASH as kept elsewhere: proves that nothing up to it was rewritten"`
+	Head string `query:"head" format:"head" doc:"SEQ:HASH as kept elsewhere: proves that nothing up to it was rewritten"`
 }
 
 // damage is an error that says that a file is not what was written. Those of package

@@ -56,11 +56,11 @@ type WhyEnding struct {
 }
 
 type whyQuery struct {
-	Account  string `query:"account"`
-	Target   string `query:"target" doc:"with account: one cell; without: all that were touched"`
-	Provider string `query:"provider" doc:"with model: every account that could serve it"`
-	Model    string `query:"model"`
-	At       string `query:"at" doc:"the past: RFC 3339, or seq:N"`
+	Account  string `query:"account" format:"id"`
+	Target   string `query:"target" format:"target" doc:"with account: one cell; without: all that were touched"`
+	Provider string `query:"provider" format:"provider" doc:"with model: every account that could serve it"`
+	Model    string `query:"model" format:"id"`
+	At       string `query:"at" format:"moment" doc:"the past: RFC 3339, or seq:N"`
 }
 
 // maxWhyCells bounds the cells that one answer explains.
