@@ -262,7 +262,7 @@ func TestBadQuestionsGetAClearPage(t *testing.T) {
 		"/ui/cell?account=a1&target=nosuch": "no group",
 		"/ui/cell?account=a1&at=seq:99":     "99",
 		"/ui/audit?kind=nosuch":             "is none of",
-		"/ui/audit?seq=x":                   "expected number",
+		"/ui/audit?seq=x":                   "is not within",
 		"/ui/audit?seq=99":                  "99",
 		"/ui/audit?since=yesterday":         "since",
 		"/ui/timeline?from=yesterday":       "&#34;yesterday&#34; is no time",
