@@ -22,9 +22,9 @@ type Plugin struct {
 	metrics *metrics
 	queue   chan report
 
-	log     *hostLog
-	logger  *slog.Logger // to log
-	losses  *losses
+	log    *hostLog
+	logger *slog.Logger // to log
+	losses *losses
 
 	config atomic.Pointer[config] // the last good one; nil: not registered
 	core   atomic.Pointer[core]   // nil: no log was opened yet
