@@ -131,7 +131,7 @@ func TestCLIProxyAPI(t *testing.T) {
 const (
 	opus   = "claude-opus-4-6-thinking"
 	sonnet = "claude-sonnet-4-6"
-	pro    = "gemini-3-pro-low"
+	pro    = "gemini-3.1-pro-low"
 	shared = "claude-shared"
 
 	managementKey  = "a-management-key"

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Host is the way back: what the plugin may ask its host.
@@ -76,10 +77,7 @@ func (l *lines) run(stop <-chan struct{}) {
 func (l *lines) send(q logRequest) {
 	defer func() { _ = recover() }()
 	if n := l.dropped.Swap(0); n > 0 {
-		if q.Fields == nil {
-			q.Fields = map[string]any{}
-		}
-		q.Fields["lines_dropped"] = n
+		q.Message += fmt.Sprintf(" (%d lines before it were dropped)", n)
 	}
 	doc, err := json.Marshal(q)
 	if err == nil {
@@ -90,22 +88,35 @@ func (l *lines) send(q logRequest) {
 // Enabled implements slog.Handler.
 func (l *hostLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
-// Handle implements slog.Handler.
+// Handle implements slog.Handler. The host's format shows few fields, so that the line
+// holds all of it.
 func (l *hostLog) Handle(_ context.Context, r slog.Record) error {
-	q := logRequest{Level: levelOf(r.Level), Message: "abeyance: " + r.Message, Fields: map[string]any{}}
+	text := []byte("abeyance: " + r.Message)
 	for _, a := range l.attrs {
-		q.Fields[a.Key] = fieldOf(a.Value)
+		text = appendAttr(text, a)
 	}
 	r.Attrs(func(a slog.Attr) bool {
-		q.Fields[l.group+a.Key] = fieldOf(a.Value)
+		a.Key = l.group + a.Key
+		text = appendAttr(text, a)
 		return true
 	})
 	select {
-	case l.queue <- q:
+	case l.queue <- logRequest{Level: levelOf(r.Level), Message: string(text)}:
 	default:
 		l.dropped.Add(1)
 	}
 	return nil
+}
+
+// appendAttr appends " key=value", quoted where it must be.
+func appendAttr(text []byte, a slog.Attr) []byte {
+	text = append(append(text, ' '), a.Key...)
+	text = append(text, '=')
+	value := a.Value.Resolve().String()
+	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == '"' || r == '=' || !strconv.IsPrint(r) }) {
+		return strconv.AppendQuote(text, value)
+	}
+	return append(text, value...)
 }
 
 func levelOf(l slog.Level) string {
@@ -117,22 +128,6 @@ func levelOf(l slog.Level) string {
 	default:
 		return "info"
 	}
-}
-
-// fieldOf is a value as JSON has it.
-func fieldOf(v slog.Value) any {
-	switch v = v.Resolve(); v.Kind() {
-	case slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindString:
-		return v.Any()
-	case slog.KindTime:
-		return v.Time().UTC().Format(time.RFC3339)
-	case slog.KindDuration:
-		return v.Duration().String()
-	}
-	if err, ok := v.Any().(error); ok {
-		return err.Error()
-	}
-	return fmt.Sprint(v.Any())
 }
 
 // WithAttrs implements slog.Handler.

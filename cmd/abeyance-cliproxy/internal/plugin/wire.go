@@ -139,7 +139,6 @@ type managementResponse struct {
 
 // logRequest is one line for the host's log.
 type logRequest struct {
-	Level   string         `json:"level"`
-	Message string         `json:"message"`
-	Fields  map[string]any `json:"fields,omitempty"`
+	Level   string `json:"level"`
+	Message string `json:"message"`
 }
