@@ -87,6 +87,7 @@ func TestCLIProxyAPI(t *testing.T) {
 
 	t.Log("a model of two providers goes to the one that is left")
 	p.ask(8, shared)
+	p.eventually(func() bool { return strings.Contains(fmt.Sprint(p.items()), "apikey") })
 	p.up.forget()
 	p.manual("key-1", claudeKeyGroup, true)
 	p.manual("key-2", claudeKeyGroup, true)
@@ -200,8 +201,17 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/messages"):
 		u.note(account, q.Model)
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, e := range []string{
+			`{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}`,
+			`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ok"}}`,
+			`{"type":"content_block_stop","index":0}`,
+			`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}`,
+			`{"type":"message_stop"}`,
+		} {
+			_, _ = io.WriteString(w, "data: "+e+"\n\n")
+		}
 	case !strings.Contains(r.URL.Path, "enerateContent"):
 		http.NotFound(w, r)
 	case !u.note(account, q.Model):
