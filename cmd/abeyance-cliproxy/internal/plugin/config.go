@@ -45,10 +45,27 @@ func readConfig(doc []byte) (*config, error) {
 	c := &config{Mode: modeEnforce, Strategy: router.RoundRobin}
 	if len(strings.TrimSpace(string(doc))) > 0 {
 		if err := yaml.Load(doc, c, yaml.WithKnownFields()); err != nil {
-			return nil, err
+			return nil, misread(err)
 		}
 	}
 	return c, c.check()
+}
+
+// misread words the decoder's errors for people who never saw our types.
+func misread(err error) error {
+	many, ok := errors.AsType[*yaml.LoadErrors](err)
+	if !ok {
+		return err
+	}
+	var list []error
+	for _, e := range many.Errors {
+		text := strings.TrimPrefix(e.Message, "yaml: ")
+		if key, _, unknown := strings.Cut(strings.TrimPrefix(text, "field "), " not found in type "); unknown {
+			text = fmt.Sprintf("unknown key %q", key)
+		}
+		list = append(list, fmt.Errorf("line %d: %s", e.Mark.Line, text))
+	}
+	return errors.Join(list...)
 }
 
 func (c *config) check() error {

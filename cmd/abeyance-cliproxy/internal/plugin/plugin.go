@@ -86,7 +86,7 @@ func (p *Plugin) recovered(what string) {
 }
 
 func (p *Plugin) panicked(what string, v any) {
-	p.logger.Error("abeyance panicked", "in", what, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	p.logger.Error(what+" panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 }
 
 // register answers register and reconfigure: hosts send either for a plugin that they
