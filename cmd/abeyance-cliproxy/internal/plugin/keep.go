@@ -24,8 +24,12 @@ func (p *Plugin) begin(cfg *config) error {
 	p.config.Store(cfg)
 	if err != nil {
 		p.logger.Warn("the log is in use: every pick is left to the host until it can be opened", "error", err)
+		p.askFor(cfg.DataDir)
 	} else {
 		p.install(c)
+	}
+	if p.stop != nil { // of a keeper that handed the log over
+		p.stop()
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
@@ -38,6 +42,7 @@ func (p *Plugin) begin(cfg *config) error {
 
 // install puts an open log in force.
 func (p *Plugin) install(c *core) {
+	p.take(c.dir)
 	p.core.Store(c)
 	p.open = true
 	head := c.engine.State().Head()
@@ -108,7 +113,9 @@ func (p *Plugin) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		p.mend(ctx)
+		if p.mend(ctx); p.config.Load() == nil {
+			return // it was handed over
+		}
 	}
 }
 
@@ -116,7 +123,7 @@ func (p *Plugin) keep(ctx context.Context) {
 func (p *Plugin) mend(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || p.config.Load() == nil {
 		return
 	}
 	if p.open {
@@ -126,6 +133,9 @@ func (p *Plugin) mend(ctx context.Context) {
 			p.logger.Error("the log failed and is opened anew; picks go on with what was known", "error", cmp.Or(engine.Err(), projection.ErrStopped))
 			p.shut()
 		default:
+			if p.isAskedFor(p.core.Load().dir) {
+				p.handOver()
+			}
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ const reopenPause = time.Second
 type Plugin struct {
 	host    Host
 	version string
+	id      string // of this plugin among those of one process
 	metrics *metrics
 	queue   chan report
 
@@ -45,7 +47,7 @@ type Plugin struct {
 
 // New returns a plugin that is not registered.
 func New(h Host, version string) *Plugin {
-	p := &Plugin{host: h, version: version, metrics: newMetrics(), queue: make(chan report, maxQueued), log: newHostLog(h)}
+	p := &Plugin{host: h, version: version, id: rand.Text(), metrics: newMetrics(), queue: make(chan report, maxQueued), log: newHostLog(h)}
 	p.logger = slog.New(p.log)
 	p.losses = &losses{logger: p.logger}
 	return p

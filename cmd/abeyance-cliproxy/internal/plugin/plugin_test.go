@@ -449,6 +449,36 @@ func TestLogInUse(t *testing.T) {
 	b.eventually("the log is opened, and the record written", func() bool { return b.picks(opus, offered(ana, ben)) == ben })
 }
 
+// TestHotReload: a newer version in the same process gets the log from the one that the
+// host has forgotten, and that one keeps still.
+func TestHotReload(t *testing.T) {
+	older := registered(t, "")
+	both := offered(ana, ben)
+	older.limited(ana, opus)
+	older.eventually("the block", func() bool { return older.picks(opus, both) == ben })
+	newer := newTestPlugin(t)
+	newer.dir = older.dir
+	newer.wants(newer.register(""), `"ok":true`)
+	newer.eventually("the newer has the log", func() bool { return newer.picks(opus, both) == ben })
+	if got := older.picks(opus, both); got != "host" {
+		t.Errorf("a pick of the older came to %s", got)
+	}
+	older.eventually("the host is told", func() bool { return strings.Contains(older.host.text(), "handed over") })
+	if _, err := os.Stat(filepath.Join(newer.dir, handoverFile)); err == nil {
+		t.Error("what asked for the log is left")
+	}
+	older.Close()
+	if got := newer.picks(opus, both); got != ben {
+		t.Errorf("after the older was closed a pick came to %s", got)
+	}
+	// Back to the older, as after a release that did not please.
+	newer.Close()
+	older.wants(older.register(""), `"ok":true`)
+	if got := older.picks(opus, both); got != ben {
+		t.Errorf("back again a pick came to %s", got)
+	}
+}
+
 // TestOverflow: what the queue has no room for is counted and told.
 func TestOverflow(t *testing.T) {
 	b := newTestPlugin(t)

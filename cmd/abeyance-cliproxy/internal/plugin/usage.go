@@ -102,7 +102,14 @@ func (r *usageRecord) report() report {
 // is empty.
 func (c *core) report(ctx context.Context, p *Plugin) {
 	for {
-		select {
+		select { // what ends it comes before the next record
+		case <-c.engine.Done():
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+		select { // and drain after the last
 		case r := <-p.queue:
 			c.reportOne(ctx, p, r)
 			continue
