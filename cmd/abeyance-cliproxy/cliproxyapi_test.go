@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,8 @@ func TestCLIProxyAPI(t *testing.T) {
 		p.served(a, pro, 1, 12)
 	}
 
+	t.Logf("a request takes %v", p.median(opus))
+
 	t.Log("one 429 of a family moves all its models, and no other")
 	p.up.limit("ana", "claude")
 	p.askUntil(func() bool { return p.status("ana", "claude") == "auto_suspended" }, opus)
@@ -54,6 +57,8 @@ func TestCLIProxyAPI(t *testing.T) {
 	p.served("ben", opus, 1, 12)
 	p.served("ben", sonnet, 1, 12)
 	p.served("cid", sonnet, 1, 12)
+
+	t.Logf("a request takes %v while an account is blocked", p.median(opus))
 
 	t.Log("kill -9 of the host and a start keep it")
 	p.kill()
@@ -125,6 +130,10 @@ func TestCLIProxyAPI(t *testing.T) {
 	p.ask(12, opus)
 	for _, a := range []string{"ana", "ben", "cid"} {
 		p.served(a, opus, 1, 12)
+	}
+	t.Logf("a request takes %v without the plugin", p.median(opus))
+	if status, _, err := p.send(http.MethodGet, "/v0/management/auth-files/quota-groups", "", managementKey); err != nil || status == http.StatusOK {
+		t.Errorf("without the plugin its routes answer %d %v", status, err)
 	}
 	p.stop()
 }
@@ -386,6 +395,19 @@ func (p *proxy) ask(n int, model string) {
 			p.Fatalf("%s answered %d %s", model, status, body)
 		}
 	}
+}
+
+// median is what a request of many takes, the host and the upstream included.
+func (p *proxy) median(model string) time.Duration {
+	p.Helper()
+	took := make([]time.Duration, 400)
+	for i := range took {
+		began := time.Now()
+		p.ask(1, model)
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 // askUntil sends requests, which may fail, until something holds.

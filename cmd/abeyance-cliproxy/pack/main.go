@@ -24,7 +24,7 @@ func main() {
 
 func run(args []string, out io.Writer) error {
 	if len(args) < 3 {
-		return errors.New("usage: pack DIRECTORY NAME.zip FILE...")
+		return errors.New("usage: pack DIRECTORY NAME.zip FILE, of which there may be several")
 	}
 	dir, name := args[0], args[1]
 	doc, err := pack(args[2:])

@@ -21,35 +21,45 @@ const (
 
 // metrics count what passes through the plugin. They outlive the log, which may be
 // closed and opened again.
-type metrics struct{ picks, records *prometheus.CounterVec }
+type metrics struct{ picks, records *counters }
 
-func newMetrics() *metrics {
-	m := &metrics{
-		picks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "abeyance_cliproxy_picks_total", Help: "Picks of the host, by what they came to.",
-		}, []string{"result"}),
-		records: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "abeyance_cliproxy_usage_records_total", Help: "Usage records of the host, by what became of them; a queued one is counted again when it is recorded, refused or lost.",
-		}, []string{"result"}),
-	}
-	for _, r := range []string{pickFree, pickServed, pickProbe, pickBlocked, pickObserve, pickIdle, pickInvalid} {
-		m.picks.WithLabelValues(r)
-	}
-	for _, r := range []string{usageSuccess, usageNoAccount, usageQueued, usageRecorded, usageRefused, usageLost, usageInvalid} {
-		m.records.WithLabelValues(r)
-	}
-	return m
+// counters are one metric by its result. All results are made at once: a vector takes a
+// lock to find one, and no pick is to take any.
+type counters struct {
+	vector *prometheus.CounterVec
+	of     map[string]prometheus.Counter // never changed
 }
 
-func (m *metrics) pick(result string)  { m.picks.WithLabelValues(result).Inc() }
-func (m *metrics) usage(result string) { m.records.WithLabelValues(result).Inc() }
+func newCounters(name, help string, results ...string) *counters {
+	c := &counters{
+		vector: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"result"}),
+		of:     map[string]prometheus.Counter{},
+	}
+	for _, r := range results {
+		c.of[r] = c.vector.WithLabelValues(r)
+	}
+	return c
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		picks: newCounters("abeyance_cliproxy_picks_total", "Picks of the host, by what they came to.",
+			pickFree, pickServed, pickProbe, pickBlocked, pickObserve, pickIdle, pickInvalid),
+		records: newCounters("abeyance_cliproxy_usage_records_total",
+			"Usage records of the host, by what became of them; a queued one is counted again when it is recorded, refused or lost.",
+			usageSuccess, usageNoAccount, usageQueued, usageRecorded, usageRefused, usageLost, usageInvalid),
+	}
+}
+
+func (m *metrics) pick(result string)  { m.picks.of[result].Inc() }
+func (m *metrics) usage(result string) { m.records.of[result].Inc() }
 
 // register adds the metrics to those of a server.
 func (m *metrics) register(r prometheus.Registerer) error {
-	if err := r.Register(m.picks); err != nil {
+	if err := r.Register(m.picks.vector); err != nil {
 		return err
 	}
-	return r.Register(m.records)
+	return r.Register(m.records.vector)
 }
 
 // lossPause is how long the host's log is left alone after it was told of losses.

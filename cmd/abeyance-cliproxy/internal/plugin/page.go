@@ -31,7 +31,8 @@ func pages() map[string]string {
 func resources() []resourceRoute {
 	return []resourceRoute{
 		{Path: "/quota", Menu: "Abeyance", Description: "Which account may serve which quota group, and why not"},
-		{Path: "/quota.js"}, {Path: "/quota.css"},
+		{Path: "/quota.js"},
+		{Path: "/quota.css"},
 	}
 }
 
