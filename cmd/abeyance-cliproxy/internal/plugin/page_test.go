@@ -108,5 +108,7 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	do(chromedp.Click(chromedp.CSS("tr.blocked button")))
 	b.eventually("the suspension is lifted", func() bool { return b.picks(opus, offered(ana, ben)) == "host" })
-	b.eventually("and shown so", func() bool { return !strings.Contains(text(), "manual_suspended") && strings.Contains(text(), "lifted") })
+	b.eventually("and shown so", func() bool {
+		return !strings.Contains(text(), "manual_suspended") && strings.Contains(text(), "lifted")
+	})
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/router"
 )
 
@@ -17,6 +19,8 @@ type pickRequest struct {
 	provider   string // empty if the route takes several
 	model      string // as the client named it
 	candidates []candidate
+	session    string // what sticky keeps together; empty: nothing says
+	rank       int    // of where session was found; a lower one counts
 }
 
 // candidate is an account that the host could use.
@@ -45,6 +49,8 @@ func readPick(doc string) (pickRequest, error) {
 		case "Candidates":
 			q.candidates = make([]candidate, 0, 64)
 			s.array(func() { q.candidates = append(q.candidates, s.candidate()) })
+		case "Options":
+			q.options(&s)
 		default:
 			s.skip()
 		}
@@ -58,6 +64,54 @@ func readPick(doc string) (pickRequest, error) {
 		}
 	}
 	return q, nil
+}
+
+// sessionNames are where a request says which conversation it is of: in what the host
+// found out, or in the headers of clients, the ones that say it best first.
+var sessionNames = []string{
+	"execution_session_id", "derived_session_id", "X-Claude-Code-Session-Id", "Session-Id", "Session_id", "X-Session-ID",
+}
+
+// options looks for the session in the options of a request. Whatever else they hold,
+// and in whatever form, is no concern of a pick.
+func (q *pickRequest) options(s *scanner) {
+	if s.next() != '{' {
+		s.skip()
+		return
+	}
+	s.object(func(name string) {
+		if (name != "Headers" && name != "Metadata") || s.next() != '{' {
+			s.skip()
+			return
+		}
+		s.object(func(name string) {
+			rank := slices.IndexFunc(sessionNames, func(n string) bool { return strings.EqualFold(n, name) })
+			if value := s.first(); rank >= 0 && value != "" && len(value) <= events.MaxID && (q.session == "" || rank < q.rank) {
+				q.session, q.rank = value, rank
+			}
+		})
+	})
+}
+
+// first reads a text, or the first of a list of texts; of any other value nothing.
+func (s *scanner) first() (text string) {
+	switch s.next() {
+	case '"':
+		return s.text()
+	case '[':
+		n := 0
+		s.array(func() {
+			if n++; n == 1 && s.next() == '"' {
+				text = s.text()
+				return
+			}
+			s.skip()
+		})
+		return text
+	default:
+		s.skip()
+		return ""
+	}
 }
 
 func (s *scanner) candidate() (c candidate) {
@@ -114,7 +168,7 @@ func (p *Plugin) pick(request []byte) []byte {
 
 // choose picks among the candidates that the host has not disabled.
 func (p *Plugin) choose(c *core, q *pickRequest, s router.Strategy) []byte {
-	o := router.Offer{Model: q.model, Accounts: make([]router.Offered, 0, len(q.candidates)), Strategy: s, Now: c.engine.Now()}
+	o := router.Offer{Model: q.model, Accounts: make([]router.Offered, 0, len(q.candidates)), Strategy: s, Session: q.session, Now: c.engine.Now()}
 	for i := range q.candidates {
 		if x := &q.candidates[i]; !x.disabled() {
 			o.Accounts = append(o.Accounts, router.Offered{Account: x.id, Provider: provider(x.provider), Priority: x.priority})

@@ -233,6 +233,32 @@ func TestPicks(t *testing.T) {
 	}
 }
 
+// TestSticky: a conversation stays with one account while another is blocked.
+func TestSticky(t *testing.T) {
+	b := registered(t, "strategy: sticky\n")
+	list := offered(ana, ben, "three", "four", "five")
+	b.limited(ana, opus)
+	b.eventually("the block", func() bool { return b.picks(opus, list) != "host" })
+	seen := map[string]bool{}
+	for n := range 20 {
+		pick := func() string {
+			return b.send(methodPick, map[string]any{
+				"Model": opus, "Candidates": list, "Options": map[string]any{"Headers": http.Header{"Session-Id": {fmt.Sprint("s", n)}}},
+			})
+		}
+		first := pick()
+		for range 3 {
+			if got := pick(); got != first {
+				t.Fatalf("session %d: %s, then %s", n, first, got)
+			}
+		}
+		seen[first] = true
+	}
+	if len(seen) < 2 {
+		t.Errorf("20 sessions share %d answers", len(seen))
+	}
+}
+
 // TestAccountsAreTheHosts: what the host says of an account is learnt, and learnt anew.
 func TestAccountsAreTheHosts(t *testing.T) {
 	b := registered(t, "")

@@ -37,6 +37,7 @@ func comparePick(t *testing.T, want, got pickRequest) {
 	if len(got.candidates) == 0 {
 		got.candidates = nil
 	}
+	got.session, got.rank = "", 0 // which encoding/json does not look for here
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(pickRequest{}, candidate{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -63,6 +64,25 @@ func TestReadPick(t *testing.T) {
 	}
 }
 
+// TestSession: what a request says of its conversation, the best of it.
+func TestSession(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"Options":{"Headers":{"session_id":["a","b"]},"Metadata":{"x":1}}}`:                                      "a",
+		`{"Options":{"Headers":{"x-session-id":["low"],"X-Claude-Code-Session-Id":["high"]}}}`:                     "high",
+		`{"Options":{"Headers":{"Session-Id":["h"]},"Metadata":{"derived_session_id":"d"}}}`:                       "d",
+		`{"Options":{"Metadata":{"execution_session_id":"e","derived_session_id":"d"}}}`:                           "e",
+		`{"Options":{"Metadata":{"execution_session_id":7,"derived_session_id":[]},"Headers":{"Session-Id":[1]}}}`: "",
+		`{"Options":{"Metadata":null,"Headers":[],"Stream":true}}`:                                                 "",
+		`{"Options":null}`: "",
+		`{"Options":{"Metadata":{"execution_session_id":"` + strings.Repeat("x", 257) + `"}}}`: "",
+	} {
+		q, err := readPick(doc)
+		if err != nil || q.session != want {
+			t.Errorf("%s: %q %v, want %q", doc, q.session, err, want)
+		}
+	}
+}
+
 func TestReadPickRefuses(t *testing.T) {
 	for _, doc := range []string{
 		``, ` `, `{`, `[]`, `"x"`, `7`, `{}{}`, `{"Model":}`, `{"Model":1}`, `{"Model":"a`, `{"Model":"\x"}`, `{"Model":"\u12g4"}`,
@@ -81,7 +101,7 @@ func TestReadPickRefuses(t *testing.T) {
 func FuzzReadPick(f *testing.F) {
 	for _, doc := range []string{
 		`{"Provider":"codex","Model":"gpt-5","Candidates":[{"ID":"a","Priority":-3,"Status":"active","Attributes":{"x":"y"}}]}`,
-		`{"Candidates":[null,{}],"x":-0.5e+10,"y":true,"z":false,"n":null,"s":"\\\u00e9"}`, `{"Model":"\ud800"}`, `null`, "{\"Model\":\"\xff\"}",
+		`{"Candidates":[null,{}],"x":-0.5e+10,"y":true,"z":false,"n":null,"s":"\\\u00e9"}`, `{"Model":"\ud800"}`, `null`, "{\"Model\":\"\xff\"}", `{"Options":7}`, `{"Options":{"Headers":{"Session-Id":["a"]}}}`,
 	} {
 		f.Add(doc)
 	}
