@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -47,9 +48,7 @@ func (b *bench) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := json.Unmarshal([]byte(doc), &a); err != nil {
 		b.Error(err)
 	}
-	for name, values := range a.Result.Headers {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), a.Result.Headers)
 	w.WriteHeader(a.Result.StatusCode)
 	_, _ = w.Write(a.Result.Body)
 }
