@@ -41,8 +41,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// identify finds out who asks: by the token given or, without one, by a session.
+// identify finds out who asks: by the word of the program around the server, by the
+// token given or, without one, by a session.
 func (x *exchange) identify(s *Server, given string) {
+	if k := callerOf(x.request.Context()); k != nil {
+		x.token = k
+		return
+	}
 	if given == "" {
 		x.session, x.token = s.sessions.find(x.request)
 		return

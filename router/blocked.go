@@ -39,6 +39,8 @@ type BlockedError struct {
 	NextProbe time.Time
 
 	s selection
+	// of holds the answers of the providers, where an [Offer] was of several.
+	of []*BlockedError
 }
 
 // Counts are accounts by why they are not usable.
@@ -94,8 +96,8 @@ func (e *BlockedError) next() time.Time {
 }
 
 // blocked finds out why a selection came to nothing.
-func (s *selection) blocked() error {
-	e := &BlockedError{Provider: s.id.Provider, Model: s.q.Model, Target: s.id.Target, Code: BlockNoAccounts, s: *s}
+func (s *selection) blocked() *BlockedError {
+	e := &BlockedError{Provider: s.id.Provider, Model: s.q.Model, Target: s.id.Target, s: *s}
 	t := e.s.tally()
 	e.Counts, e.EarliestEnd = t.counts, t.end.Time()
 	if t.probe < t.end {
@@ -103,22 +105,29 @@ func (s *selection) blocked() error {
 			e.NextProbe = at
 		}
 	}
-	switch c := t.counts; {
-	case !e.EarliestEnd.IsZero():
-		e.Code = BlockCooling
-	case c.Held > 0:
-		e.Code = BlockHeld
-	case c.Suspended > 0:
-		e.Code = BlockSuspended
-	case c.Disabled > 0:
-		e.Code = BlockDisabled
-	case c.Excluded > 0:
-		e.Code = BlockExcluded
-	}
+	e.Code = e.code()
 	if !s.q.DryRun {
 		s.turns.tally.block(e.Code)
 	}
 	return e
+}
+
+// code is the one that the counts and the earliest end come to.
+func (e *BlockedError) code() BlockCode {
+	switch c := e.Counts; {
+	case !e.EarliestEnd.IsZero():
+		return BlockCooling
+	case c.Held > 0:
+		return BlockHeld
+	case c.Suspended > 0:
+		return BlockSuspended
+	case c.Disabled > 0:
+		return BlockDisabled
+	case c.Excluded > 0:
+		return BlockExcluded
+	default:
+		return BlockNoAccounts
+	}
 }
 
 // nextProbe returns when a probe that is due may go out: after the one before it.
@@ -253,6 +262,16 @@ func (s *selection) considered() iter.Seq[*projection.Account] {
 // built when asked for.
 func (e *BlockedError) Reasons() iter.Seq[Reason] {
 	return func(yield func(Reason) bool) {
+		for _, of := range e.of {
+			for r := range of.Reasons() {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+		if len(e.of) > 0 {
+			return
+		}
 		for a := range e.s.considered() {
 			if !yield(e.reason(a)) {
 				return

@@ -38,41 +38,45 @@ func (s *selection) named() string {
 	return s.among(usable).ID
 }
 
-// among picks one of the usable candidates by the strategy.
+// among picks one of the usable candidates of the highest priority by the strategy. The
+// list is its own: it is cut down to those.
 func (s *selection) among(usable []*projection.Account) *projection.Account {
 	top := slices.MaxFunc(usable, func(a, b *projection.Account) int { return a.Spec.Priority - b.Spec.Priority }).Spec.Priority
+	usable = slices.DeleteFunc(usable, func(a *projection.Account) bool { return a.Spec.Priority != top })
+	return s.oneOf(usable, s.turns.of(top))
+}
+
+// oneOf picks one of accounts that come before all others by the strategy.
+func (s *selection) oneOf(usable []*projection.Account, turn *turn) *projection.Account {
 	switch {
 	case s.strategy == FillFirst:
-		return first(usable, top)
+		return first(usable)
 	case s.strategy == Sticky && s.q.Session != "":
-		return s.nearestOf(usable, top)
+		return s.nearestOf(usable)
 	case s.strategy == Weighted:
-		return s.slotOf(usable, top)
+		return s.slotOf(usable, turn)
 	default:
-		return s.turnOf(usable, top)
+		return s.turnOf(usable, turn)
 	}
 }
 
-// first returns the candidate of a priority with the lowest id.
-func first(usable []*projection.Account, priority int) *projection.Account {
-	var best *projection.Account
-	for _, a := range usable {
-		if a.Spec.Priority == priority && (best == nil || a.ID < best.ID) {
+// first returns the candidate with the lowest id.
+func first(usable []*projection.Account) *projection.Account {
+	best := usable[0]
+	for _, a := range usable[1:] {
+		if a.ID < best.ID {
 			best = a
 		}
 	}
 	return best
 }
 
-// nearestOf returns the candidate of a priority that is nearest to the session.
-func (s *selection) nearestOf(usable []*projection.Account, priority int) *projection.Account {
+// nearestOf returns the candidate that is nearest to the session.
+func (s *selection) nearestOf(usable []*projection.Account) *projection.Account {
 	session := projection.Hash64(s.q.Session)
 	var best *projection.Account
 	most := uint64(0)
 	for _, a := range usable {
-		if a.Spec.Priority != priority {
-			continue
-		}
 		if n := nearness(session, projection.Hash64(a.ID)); best == nil || n > most {
 			best, most = a, n
 		}
@@ -80,19 +84,15 @@ func (s *selection) nearestOf(usable []*projection.Account, priority int) *proje
 	return best
 }
 
-// slotOf returns the candidate of a priority whose slot comes next after the one
-// served last. Each account's slots are where its hash and weight put them, so that no
-// wheel is needed for a list that may be another one the next time.
-func (s *selection) slotOf(usable []*projection.Account, priority int) *projection.Account {
-	turn := s.turns.of(priority)
+// slotOf returns the candidate whose slot comes next after the one served last. Each
+// account's slots are where its hash and weight put them, so that no wheel is needed
+// for a list that may be another one the next time.
+func (s *selection) slotOf(usable []*projection.Account, turn *turn) *projection.Account {
 	for {
 		last := turn.wheel.Load()
 		var next *projection.Account
 		least := uint64(0)
 		for _, a := range usable {
-			if a.Spec.Priority != priority {
-				continue
-			}
 			if d := a.SlotAfter(last) - 1; next == nil || d < least || d == least && a.ID < next.ID {
 				next, least = a, d
 			}
@@ -103,17 +103,15 @@ func (s *selection) slotOf(usable []*projection.Account, priority int) *projecti
 	}
 }
 
-// turnOf returns the candidate of a priority that comes after the one served last, by
-// id.
-func (s *selection) turnOf(usable []*projection.Account, priority int) *projection.Account {
-	turn := s.turns.of(priority)
+// turnOf returns the candidate that comes after the one served last, by id.
+func (s *selection) turnOf(usable []*projection.Account, turn *turn) *projection.Account {
 	for {
 		last := turn.last.Load()
-		next := first(usable, priority)
+		next := first(usable)
 		if last != nil {
 			after := next
 			for _, a := range usable {
-				if a.Spec.Priority == priority && a.ID > last.ID && (after.ID <= last.ID || a.ID < after.ID) {
+				if a.ID > last.ID && (after.ID <= last.ID || a.ID < after.ID) {
 					after = a
 				}
 			}

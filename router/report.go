@@ -124,6 +124,12 @@ func (r *Router) read(l Lease, o signal.Observation) *projection.Report {
 	}
 }
 
+// AwaitsSuccess reports whether a success of an account would be news, since something
+// may be over: a proxy need not report the others.
+func (r *Router) AwaitsSuccess(account, provider, model string) bool {
+	return !r.overlay.empty() || r.matters(&projection.Report{Account: r.ids.Stored(account), Provider: provider, Model: model})
+}
+
 // matters reports whether a success can end a block: the writer need not see the
 // others.
 func (r *Router) matters(p *projection.Report) bool {

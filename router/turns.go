@@ -159,7 +159,10 @@ func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 }
 
 func (m *memory) turnsOf(id *projection.Resolution) *turns {
-	key := turnKey{id.Provider, id.Target}
+	return m.turnsAt(turnKey{id.Provider, id.Target})
+}
+
+func (m *memory) turnsAt(key turnKey) *turns {
 	for {
 		table := m.turns.Load()
 		if found := (*table)[key]; found != nil {

@@ -1,6 +1,6 @@
 // Package identity keeps e-mail addresses out of the log. An account id that
-// contains "@", as the file names of some proxies do, is stored as a keyed
-// pseudonym; the key and the ids as given stand in one file beside the log, which
+// contains "@", as the file names of some proxies do, or ":apikey:", after which
+// CLIProxyAPI writes a hash of the key, is stored as a keyed pseudonym; the key and the ids as given stand in one file beside the log, which
 // can be erased, entry by entry, without touching the log.
 //
 // The file is JSON:
@@ -107,7 +107,9 @@ func read(path string, doc []byte) (*Book, error) {
 }
 
 // private reports whether an id must not be stored as given.
-func private(given string) bool { return strings.Contains(given, "@") }
+func private(given string) bool {
+	return strings.Contains(given, "@") || strings.Contains(given, ":apikey:")
+}
 
 // Stored returns the id that a given id is stored under. It does not make an entry:
 // the answer for an id never seen is the one an entry would get.

@@ -33,6 +33,19 @@ func TestRule35EMailsAreStoredAsPseudonyms(t *testing.T) {
 	}
 }
 
+// TestIDsOfAPIKeys: CLIProxyAPI names an API key by a hash of it, which the log refuses.
+func TestIDsOfAPIKeys(t *testing.T) {
+	b := New()
+	const key = "claude:apikey:1c6c48ab1f94"
+	if err := b.Add(key); err != nil {
+		t.Fatal(err)
+	}
+	stored := b.Stored(key)
+	if !strings.HasPrefix(stored, Prefix) || b.Given(stored) != key {
+		t.Errorf("stored as %q, given back as %q", stored, b.Given(stored))
+	}
+}
+
 func TestAnIDNeverSeen(t *testing.T) {
 	b := New()
 	stored := b.Stored(mail)
