@@ -201,7 +201,7 @@ func ownWords() map[string]string {
 		"ProbeConfig.spacing":                "the least time between two probes of a pool",
 		"CompatProblem.cells":                "those in the way, where that is the reason; at most 100",
 		"CompatProblem.status":               "the HTTP status",
-		"Item.effective_status":              "what keeps it from serving; the first of these that does",
+		"Item.effective_status":              "what keeps it from serving: the account is disabled, else it is suspended by hand, else automatically",
 		"Item.manual_reason":                 "why it was suspended by hand",
 		"Item.manual_suspended":              "it is suspended by hand, for the group or as a whole",
 		"Item.auto_reason":                   "quota_exhausted, whatever the upstream said; empty: not suspended automatically",

@@ -14,7 +14,7 @@ type Clear struct {
 	_ struct{} `additionalProperties:"true"`
 
 	AuthID    string  `json:"auth_id" format:"id"`
-	GroupID   *string `json:"group_id,omitempty" format:"target" minLength:"1" nullable:"true" doc:"null or omitted: all of the account"`
+	GroupID   *string `json:"group_id,omitempty" format:"any-group-id" minLength:"1" nullable:"true" doc:"null or omitted: all of the account"`
 	UpdatedBy string  `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
 }
 
@@ -41,9 +41,8 @@ func (c *Clear) About() (account, group string) {
 	return c.AuthID, group
 }
 
-// command clears what [Items] shows for the group as an automatic suspension: its own
-// block or, if it has none, that of everything. Dashboards that act on an item always
-// name its group.
+// command clears the block of the group or, if it has none, that of everything, which
+// [Items] then shows for it: dashboards that clear an item always name its group.
 func (c *Clear) command(ids Identities, a *projection.Account, now time.Time) (do projection.Intent, onBehalfOf string) {
 	account, group := c.About()
 	target := group

@@ -441,8 +441,8 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestClearOfWhatIsShown: the item of a group shows its own automatic suspension or, if
-// there is none, that of everything, and clearing it ends the one that is shown.
+// TestClearOfWhatIsShown: an item that is shown as suspended by a block of everything alone
+// can be cleared like one with a block of its own.
 func TestClearOfWhatIsShown(t *testing.T) {
 	p := newPlugin(t)
 	statuses := func() string {

@@ -15,7 +15,7 @@ type Manual struct {
 	_ struct{} `additionalProperties:"true"`
 
 	AuthID          string `json:"auth_id" format:"id"`
-	GroupID         string `json:"group_id" format:"target" doc:"in any form that the operator or CLIProxyAPI writes it"`
+	GroupID         string `json:"group_id" format:"any-group-id" doc:"which group"`
 	ManualSuspended *bool  `json:"manual_suspended" nullable:"false" doc:"true: suspend without an end; false: lift"`
 	Reason          string `json:"reason,omitempty" doc:"omitted: no reason given; secrets and e-mail addresses are scrubbed, longer text is cut at 1 KiB"`
 	UpdatedBy       string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
