@@ -199,8 +199,6 @@ func ownWords() map[string]string {
 		"ProbeConfig.mode":                   "off: no probes; when-empty: only while nobody can serve; always",
 		"ProbeConfig.only_longer_than":       "while others can serve, only cooldowns longer than this are probed",
 		"ProbeConfig.spacing":                "the least time between two probes of a pool",
-		"CompatProblem.cells":                "those in the way, where that is the reason; at most 100",
-		"CompatProblem.status":               "the HTTP status",
 		"Item.effective_status":              "what keeps it from serving: the account is disabled, else it is suspended by hand, else automatically",
 		"Item.manual_reason":                 "why it was suspended by hand",
 		"Item.manual_suspended":              "it is suspended by hand, for the group or as a whole",
