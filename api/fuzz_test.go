@@ -68,7 +68,7 @@ func FuzzHandlers(f *testing.F) {
 func (b *bench) fresh(t *testing.T) *bench {
 	t.Helper()
 	n := *b
-	n.t, n.log, n.book, n.clock = t, eventstest.New(), identity.New(), &clock{t: start()}
+	n.t, n.log, n.book, n.clock, n.owners = t, eventstest.New(), identity.New(), &clock{t: start()}, new(api.Owners)
 	var err error
 	n.engine, err = projection.Open(t.Context(), n.log, &projection.Options{Now: n.clock.now, Registerer: prometheus.NewRegistry()})
 	if err != nil {
