@@ -14,6 +14,9 @@ type pace struct {
 // take asks for one event at now, where debt is when all that were admitted are paid
 // for. It returns the debt after it and 0, or the same debt and how long to wait.
 func (p pace) take(debt, now time.Time) (after time.Time, wait time.Duration) {
+	if p.every <= 0 { // whatever the order in which events come: each has a now of its own
+		return debt, 0
+	}
 	if debt.Before(now) {
 		debt = now
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,7 +28,16 @@ type metric struct {
 // everything has happened that makes a series, and the text that it served.
 func servedMetrics(t *testing.T) (map[string]metric, []byte) {
 	t.Helper()
-	d := startDaemon(t, t.TempDir(), "--metrics-per-account")
+	work := t.TempDir()
+	secret, conf := filepath.Join(work, "ops.secret"), filepath.Join(work, "abeyance.yaml")
+	if err := os.WriteFile(secret, []byte("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hook := "webhooks: [{name: ops, url: 'http://127.0.0.1:1/', secret_file: " + secret + ", on: [held]}]\n"
+	if err := os.WriteFile(conf, []byte(hook), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDaemon(t, filepath.Join(work, "data"), "--metrics-per-account", "--config", conf)
 	do := func(status int, method, path string, body any) []byte {
 		t.Helper()
 		a, err := d.call(t.Context(), method, path, body)

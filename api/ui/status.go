@@ -29,7 +29,7 @@ type figure struct {
 func statusFigures() []struct{ metric, key, unit string } {
 	return []struct{ metric, key, unit string }{
 		{"abeyance_subscribers", "status.subscribers", ""},
-		{"abeyance_checkpoint_age_seconds", "status.checkpointage", "s"},
+		{"abeyance_checkpoint_timestamp_seconds", "status.checkpointage", "ago"},
 		{"abeyance_log_bytes", "status.bytes", "B"},
 		{"abeyance_fold_seconds", "status.fold", "s"},
 	}
@@ -41,12 +41,12 @@ func (d *Dashboard) status(p *page) (any, error) {
 		return nil, err
 	}
 	var err error
-	s.Figures, err = p.figures()
+	s.Figures, err = p.figures(s.Now.Time)
 	return s, err
 }
 
 // figures reads those of the daemon's metrics that the page shows and that are known yet.
-func (p *page) figures() (list []figure, err error) {
+func (p *page) figures(now time.Time) (list []figure, err error) {
 	var text []byte
 	if _, err := p.dash.client.raw(p.request, call{method: http.MethodGet, path: "/metrics"}, &text); err != nil {
 		return nil, err
@@ -62,7 +62,10 @@ func (p *page) figures() (list []figure, err error) {
 			continue
 		}
 		v := series[0].GetGauge().GetValue() + series[0].GetCounter().GetValue()
-		if !math.IsNaN(v) {
+		if f.unit == "ago" && v > 0 {
+			v, f.unit = now.Sub(time.UnixMilli(int64(v*1000))).Seconds(), "s"
+		}
+		if !math.IsNaN(v) && f.unit != "ago" { // 0: there is none yet
 			list = append(list, figure{f.key, v, f.unit})
 		}
 	}

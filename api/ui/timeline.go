@@ -45,6 +45,7 @@ type timeline struct {
 	Cut      bool // there is more than is drawn
 	Seq      uint64
 	Newest   bool // the range ends now
+	now      time.Time
 }
 
 // lane is one line of the picture.
@@ -123,7 +124,7 @@ func (t *timeline) span(p *page, q url.Values) error {
 	if err := p.get("/v1/summary", nil, &head); err != nil {
 		return err
 	}
-	t.Seq, t.To = head.AsOfSeq, head.Now.Time
+	t.Seq, t.To, t.now = head.AsOfSeq, head.Now.Time, head.Now.Time
 	var err error
 	if text := q.Get("to"); text != "" {
 		if t.To, err = time.Parse(time.RFC3339, text); err != nil {
@@ -345,7 +346,7 @@ func (t *timeline) Last(length string) template.URL {
 	}
 	d, err := time.ParseDuration(length)
 	if err == nil { // unreachable otherwise: the template gives constants
-		q.Set("from", time.Now().UTC().Add(-d).Format(time.RFC3339))
+		q.Set("from", t.now.UTC().Add(-d).Format(time.RFC3339))
 	}
 	return query(q)
 }
