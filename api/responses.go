@@ -19,7 +19,7 @@ import (
 type outlook struct {
 	// command: it appends to the log, under an Idempotency-Key if one is sent.
 	command bool
-	// appends: it may append to the log, and is no command of one request.
+	// appends: it may append to the log as a command does, and takes no key.
 	appends bool
 	// own are the codes of its own. Those that follow from its method, its scope, its
 	// parameters and its body are added.

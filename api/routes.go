@@ -86,7 +86,8 @@ Bodies are one JSON value with the members that the route takes, each once, in a
 milliseconds, null where there is none; what ends in _seconds is in seconds. Every list is a page of at most page_size rows.
 Errors are application/problem+json (RFC 9457) with a code that programs can go by; docs/problems.md lists them. Where a path is
 none of those below the code is not_found, and where it does not take the method, method_not_allowed. Each operation needs a
-token of the scope that x-abeyance-scope names; operate implies read, and admin all.`
+token of the scope that x-abeyance-scope names, or a session that stands for one; operate implies read, and admin all.
+What differs for the dashboards of CLIProxyAPI says the tag compat.`
 
 // answer is the output of a route.
 type answer[T any] struct{ Body T }
