@@ -60,9 +60,10 @@ func Codes() []Code {
 		Code(router.BlockNoAccounts), Code(router.BlockExcluded), Code(router.BlockDisabled), Code(router.BlockSuspended),
 		Code(router.BlockHeld), Code(router.BlockCooling),
 		CodeInvalidBody, CodeUnknownParameter, CodePageToken, CodeAtInFuture, CodeUnauthorized, CodeForbiddenScope,
-		CodeCrossOrigin, CodeMisdirected, CodeWrongTokens, CodeTooManyChanges, CodeNotFound, CodeUnknownEvent, CodeUnknownToken, CodeMethod, CodeTimeout, CodeTokenExists,
-		CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty, CodeWholeAccount, CodeOwned, CodeInvalidConfig, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy,
-		CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled,
+		CodeCrossOrigin, CodeMisdirected, CodeWrongTokens, CodeTooManyChanges, CodeNotFound, CodeUnknownEvent, CodeUnknownToken,
+		CodeMethod, CodeTimeout, CodeTokenExists, CodeLastAdmin, CodeBodyTooLarge, CodeMediaType, CodeInvalidImport, CodeLogNotEmpty,
+		CodeWholeAccount, CodeOwned, CodeInvalidConfig, CodeInternal, CodeUnavailable, CodeStarting, CodeBusy, CodeDiskFull, CodeStopped,
+		CodeUnknownOutcome, CodeCanceled,
 	}
 }
 

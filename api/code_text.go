@@ -67,6 +67,12 @@ func (c Code) ownText() string {
 		return "There is no token, or one that is not known. Send a known one as Authorization: Bearer TOKEN."
 	case CodeForbiddenScope:
 		return "The token lacks the scope that the route needs. WWW-Authenticate names it."
+	case CodeMisdirected:
+		return "The Host of the request is no name of this server. Ask by an address that it listens on, or start it with --allow-host NAME."
+	case CodeWrongTokens:
+		return "Too many wrong tokens came from this address. A right one is taken at any time; others after Retry-After seconds."
+	case CodeTooManyChanges:
+		return "The token changes more than may be changed a second. Nothing was done; go on after Retry-After seconds."
 	case CodeCrossOrigin:
 		return "A browser sent it from another site. Pages of other origins may change nothing."
 	case CodeNotFound:
@@ -83,12 +89,18 @@ func (c Code) ownText() string {
 		return "A token of that name exists. Delete it first, or take another name."
 	case CodeLastAdmin:
 		return "It is the last token with the scope admin: deleting it would lock everybody out. Make another first."
+	case CodeOwned:
+		return "The configuration file owns what would be changed; the detail names its line. Change it there: the server takes it up."
+	case CodeWholeAccount:
+		return "The account as a whole is suspended by hand, and one group of it was to be freed. Lift the suspension of the account."
 	case CodeBodyTooLarge:
 		return "The body is over 1 MiB, or the file to import over 64 MiB. Nothing was done; split it."
 	case CodeMediaType:
 		return "The body is not sent as application/json, or is encoded. Send it plain, with Content-Type: application/json."
 	case CodeInvalidImport:
 		return "The file is none that can be imported. The detail names the line."
+	case CodeInvalidConfig:
+		return "The configuration file cannot be put in force; the detail names each mistake with its line. Nothing was changed."
 	case CodeLogNotEmpty:
 		return "An export makes a log of its own, and this server's has records. Import it with the command line into an empty data directory."
 	default:
@@ -102,7 +114,7 @@ func (c Code) stateText() string {
 	case CodeInternal:
 		return "The server failed; its log says why. It is no fault of the request."
 	case CodeUnavailable:
-		return "This server cannot do it: it has no log of its own to read."
+		return "This server cannot do it: it has no log of its own to read, no configuration to load, or keeps no sessions."
 	case CodeStarting:
 		return "The log is being read. Nothing was done; try again after Retry-After seconds."
 	case CodeBusy:

@@ -42,13 +42,7 @@ type CompatProblem struct {
 	Message string `json:"error" doc:"the detail again"`
 }
 
-// form returns a problem as the request's routes answer it.
-func (x *exchange) form(p *Problem) any {
-	if isCompat(x.request.URL.Path) {
-		return &CompatProblem{*p, p.Detail}
-	}
-	return p
-}
+func compatProblem(p *Problem) *CompatProblem { return &CompatProblem{*p, p.Detail} }
 
 // routeCompat registers the compat routes.
 func (s *Server) routeCompat(r chi.Router) {
@@ -56,11 +50,11 @@ func (s *Server) routeCompat(r chi.Router) {
 	r.Get(groups, s.compatGroups)
 	r.Get(files, s.compatFiles)
 	r.Get(files+"/quota-groups", s.compatItems)
-	r.Put(groups, s.compatChange(requestOf(compat.ParsePutGroups)))
-	r.Patch(files+"/quota-groups/manual", s.compatChange(requestOf(compat.ParseManual)))
-	r.Patch(files+"/quota-groups/auto/clear", s.compatChange(requestOf(compat.ParseClear)))
+	r.Put(groups, s.known(s.compatChange(requestOf(compat.ParsePutGroups))))
+	r.Patch(files+"/quota-groups/manual", s.known(s.compatChange(requestOf(compat.ParseManual))))
+	r.Patch(files+"/quota-groups/auto/clear", s.known(s.compatChange(requestOf(compat.ParseClear))))
 
-	s.api.OpenAPI().Components.SecuritySchemes["management_key"] = &huma.SecurityScheme{Type: "apiKey", In: "header", Name: managementKey}
+	s.api.OpenAPI().Tags = append(s.api.OpenAPI().Tags, &huma.Tag{Name: "compat", Description: compatTag})
 	describe := func(method, path, id, summary string, answer any) *huma.Operation {
 		return s.describeCompat(huma.Operation{Method: method, Path: path, OperationID: "compat-" + id, Summary: summary}, reflect.TypeOf(answer))
 	}
@@ -74,6 +68,9 @@ func (s *Server) routeCompat(r chi.Router) {
 	describe(http.MethodPatch, files+"/quota-groups/auto/clear", "clear", "End cooldowns and holds, for dashboards of CLIProxyAPI", compat.Status{}).
 		RequestBody = s.jsonBody(reflect.TypeFor[compat.Clear]())
 }
+
+const compatTag = `The part of CLIProxyAPI's management API that is about quota groups, for dashboards written for it. Members and query
+parameters that are not described are ignored here, and problems have an error besides, the detail again.`
 
 // schemaName names a type in the document. Names there have no package, and those of the
 // compat routes say whose they are.
@@ -104,11 +101,7 @@ func (groupsBody) Schema(r huma.Registry) *huma.Schema {
 func (s *Server) describeCompat(op huma.Operation, answer reflect.Type) *huma.Operation {
 	op = s.describe(op)
 	op.Tags = []string{"compat"}
-	op.Security = append(op.Security, map[string][]string{"management_key": {string(s.scopes[op.Method+" "+op.Path])}})
-	op.Responses = map[string]*huma.Response{
-		"200":     s.jsonResponse("OK", "application/json", answer),
-		"default": s.jsonResponse("A problem", problemType, reflect.TypeFor[CompatProblem]()),
-	}
+	op.Responses["200"] = s.jsonResponse("OK", "application/json", answer)
 	s.api.OpenAPI().AddOperation(&op)
 	return &op
 }
@@ -167,7 +160,7 @@ func requestOf[R compat.Request](parse func([]byte) (R, error)) func([]byte) (co
 func (s *Server) compatChange(parse func([]byte) (compat.Request, error)) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		x, b := exchangeOf(r.Context()), s.backend.Load()
-		if err := b.compatChange(r.Context(), parse); err != nil {
+		if err := b.compatChange(r.Context(), parse, s.spec.bodies[x.route]); err != nil {
 			x.problem(s.problem(r.Context(), b, err))
 			return
 		}
@@ -175,7 +168,7 @@ func (s *Server) compatChange(parse func([]byte) (compat.Request, error)) http.H
 	}
 }
 
-func (b *Backend) compatChange(ctx context.Context, parse func([]byte) (compat.Request, error)) error {
+func (b *Backend) compatChange(ctx context.Context, parse func([]byte) (compat.Request, error), body *shape) error {
 	x := exchangeOf(ctx)
 	if p := x.read(); p != nil {
 		return p
@@ -184,8 +177,7 @@ func (b *Backend) compatChange(ctx context.Context, parse func([]byte) (compat.R
 	if err != nil {
 		return newProblem(CodeInvalidBody, "the body is not what this route takes: "+bodyError(err))
 	}
-	// Whatever its members are, of two with one name none is right.
-	if bad := checkShape(x.body, nil); bad != nil {
+	if bad := checkShape(x.body, body); bad != nil {
 		return bad.problem()
 	}
 	if given, _ := q.About(); given != "" {

@@ -152,6 +152,11 @@ func (b *bench) conforms(r *http.Request, a answer) {
 		b.t.Errorf("%s answered %d %s, which the document does not tell of: %.200s", route, a.status, media, a.body)
 		return
 	}
+	for _, name := range []string{"Retry-After", "WWW-Authenticate", "Set-Cookie"} {
+		if a.header.Get(name) != "" && d.object(append(operation(route), "responses", strconv.Itoa(a.status), "headers", name)...) == nil {
+			b.t.Errorf("%s answered %d with the header %s, which the document does not tell of", route, a.status, name)
+		}
+	}
 	if media != "application/json" && media != "application/problem+json" {
 		return // a format of its own
 	}
@@ -193,10 +198,13 @@ func TestAnswersThatDoNotConformAreFound(t *testing.T) {
 	with := func(status int, media, body string) answer {
 		return answer{status: status, header: http.Header{"Content-Type": {media}}, body: body}
 	}
+	sets := with(200, "application/json", good.body)
+	sets.header.Set("Set-Cookie", "a=b")
 	for name, c := range map[string]struct {
 		a  answer
 		ok bool
 	}{
+		"another header":     {sets, false},
 		"as it is":           {good, true},
 		"a documented code":  {problem("unauthorized", 401), true},
 		"another status":     {with(201, "application/json", good.body), false},
@@ -215,5 +223,12 @@ func TestAnswersThatDoNotConformAreFound(t *testing.T) {
 		if f.failed == c.ok {
 			t.Errorf("%s: found to differ: %v", name, f.failed)
 		}
+	}
+	f := &faulted{TB: t}
+	probe := *b
+	probe.t = f
+	probe.conforms(httptest.NewRequest(http.MethodGet, compatFiles, nil), problem("unauthorized", 401))
+	if !f.failed {
+		t.Error("a problem of a compat route without an error is not found")
 	}
 }

@@ -47,6 +47,7 @@ Every error answer is ` + "`application/problem+json`" + ` (RFC 9457): ` + "`sta
 for people what is wrong and what to do, and ` + "`code`" + ` says for programs which problem it is. This list of codes is whole; a code
 never changes its meaning. ` + "`cells`" + ` names the accounts and targets in the way, where that is the reason. A pick that no account
 can serve (` + "`no_accounts`" + ` and ` + "`all_*`" + `) also has ` + "`reasons`, `counts`, `earliest_end` and `next_probe`" + `.
+The routes below ` + "`/v0/management`" + ` give the detail a second time, as ` + "`error`" + `, where dashboards of CLIProxyAPI look for it.
 
 The same list, by route, is in ` + "`GET /openapi.json`" + ` and in [api/openapi.json](../api/openapi.json). A test writes this page:
 ` + "`go test ./api -run Problems -update`" + `.
@@ -62,6 +63,8 @@ func answeredBy(c api.Code, routes []string) string {
 	switch n := len(routes); {
 	case n == 0:
 		return "Answered by no route."
+	case n == all:
+		return "Answered by every route."
 	case n >= all-4:
 		return "Answered by every route but those that it cannot concern."
 	case n > 12:

@@ -29,6 +29,7 @@ func (s *Server) document() error {
 	schemas := doc.Components.Schemas
 	schemas.Schema(reflect.TypeFor[Problem](), true, "")
 	schemas.Schema(reflect.TypeFor[Blocked](), true, "")
+	schemas.Schema(reflect.TypeFor[CompatProblem](), true, "")
 	delete(schemas.Map(), "ErrorModel") // huma's own error, which no answer has
 	delete(schemas.Map(), "ErrorDetail")
 	d := newDescriber()

@@ -16,7 +16,7 @@ import (
 func (d *description) draft(route string) string {
 	var out strings.Builder
 	method, pattern, _ := strings.Cut(route, " ")
-	good := takingBodies()[route]
+	good := goodBodies()[route]
 	send := func(comment, target, body string, lines ...string) {
 		if comment != "" {
 			fmt.Fprintf(&out, "# %s\n", comment)
@@ -109,7 +109,7 @@ func shorten(text string) string {
 
 func (d *description) draftParameters(route string, send func(comment, target, body string, lines ...string)) {
 	_, pattern, _ := strings.Cut(route, " ")
-	good := takingBodies()[route]
+	good := goodBodies()[route]
 	parameters, _ := d.object(operation(route)...)["parameters"].([]any)
 	for _, p := range parameters {
 		p := p.(map[string]any)

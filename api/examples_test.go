@@ -72,8 +72,11 @@ func (b *bench) example(e *api.Example) answer {
 	if json.Unmarshal(e.Request, &file) == nil && e.Request != nil {
 		q.body, q.header = file, map[string]string{"Content-Type": "application/octet-stream"}
 	}
-	if e.Route == "GET /v1/events/stream" {
+	switch e.Route {
+	case "GET /v1/events/stream":
 		return b.until("id: 4\n", q)
+	case "DELETE /v1/session":
+		return b.logged(b.login("admin", "mira"), q)
 	}
 	return b.do(q)
 }
@@ -140,6 +143,7 @@ func exampleText(t *testing.T, a answer) json.RawMessage {
 		`aby_[A-Za-z0-9_-]{43}`:       "aby_" + strings.Repeat("x", 43),
 		`"record":"[A-Za-z0-9+/=]+"`:  `"record":"AQID"`,
 		`"created_at":"2[-0-9T:.]+Z"`: `"created_at":"2026-11-23T09:00:00.000Z"`,
+		`"expires_at":"2[-0-9T:.]+Z"`: `"expires_at":"2026-11-23T21:00:00.000Z"`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, fixed)
 	}

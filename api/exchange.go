@@ -191,7 +191,7 @@ func unread(err error) *Problem {
 // problem answers with a problem.
 func (x *exchange) problem(p *Problem) {
 	p.headers(x.Header())
-	x.json(p.Status, problemType, x.form(p))
+	x.json(p.Status, problemType, problemsOf(x.request.URL.Path).of(p))
 }
 
 // json answers with a value.

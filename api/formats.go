@@ -43,6 +43,10 @@ func formats() map[string]format {
 			longest: 80, pattern: `^ *[A-Za-z0-9][A-Za-z0-9._-]{0,63} *$`,
 			text: "1 to 64 letters, digits, '.', '_' and '-', with a letter or digit first; case does not matter",
 		},
+		"any-group-id": {
+			names: true, longest: events.MaxTarget, pattern: plainText,
+			text: "a group id, in any form that the operator or CLIProxyAPI writes it",
+		},
 		"token-name": {
 			longest: 64, pattern: `^[a-z0-9][a-z0-9._-]{0,63}$`,
 			text: "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit first",

@@ -24,9 +24,7 @@ func (b *bench) addressed(method, host string, port int) answer {
 	r := httptest.NewRequestWithContext(ctx, method, "/v1/head", nil)
 	r.Host = host
 	r.Header.Set("Authorization", "Bearer "+b.token["admin"])
-	w := httptest.NewRecorder()
-	b.server.ServeHTTP(w, r)
-	return answer{t: b.t, status: w.Code, header: w.Header(), body: w.Body.String()}
+	return b.serve(r)
 }
 
 func TestOnlyKnownHostsAreAnswered(t *testing.T) {
@@ -114,9 +112,7 @@ func TestHostsComeBeforeRoutes(t *testing.T) {
 				if as != "-" {
 					r.Header.Set("Authorization", "Bearer "+b.token[as])
 				}
-				w := httptest.NewRecorder()
-				b.server.ServeHTTP(w, r)
-				answer{t: t, status: w.Code, header: w.Header(), body: w.Body.String(), compat: strings.HasPrefix(pattern, "/v0/")}.problem(http.StatusMisdirectedRequest, "misdirected_request")
+				b.serve(r).problem(http.StatusMisdirectedRequest, "misdirected_request")
 			}
 		}
 		if n := len(b.records()); n > 2 {

@@ -16,11 +16,11 @@ func TestPaceOfWhatComesOutOfOrder(t *testing.T) {
 			t.Errorf("without a pace one waits %v", wait)
 		}
 	}
-	paced := changePace(1) // ten at once
+	paced := changePace(1) // ten at once, had they one now
 	debt = time.Time{}
 	for i := range 12 {
 		after, wait := paced.take(debt, now.Add(-time.Duration(i)*time.Millisecond))
-		if debt = after; (wait > 0) != (i >= 10) {
+		if debt = after; (wait > 0) != (i >= 9) { // the tenth began 9 ms before the first
 			t.Errorf("the %dth waits %v", i+1, wait)
 		}
 	}

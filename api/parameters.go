@@ -42,7 +42,11 @@ func (p parameters) check(x *exchange) *Problem {
 	if r.URL.RawQuery == "" && len(p[x.route]) == 0 {
 		return nil // as most requests of proxies
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	var query url.Values
+	var err error
+	if !isCompat(r.URL.Path) { // there they are ignored: some are sent to get past caches
+		query, err = url.ParseQuery(r.URL.RawQuery)
+	}
 	if err != nil {
 		return newProblem(CodeUnknownParameter, "the query cannot be read")
 	}

@@ -24,7 +24,7 @@ type ReloadAnswer struct {
 	Owned  map[Section]string `json:"owned" doc:"the sections that the file owns, each with the place where it states them; others are changed over this API"`
 	// Changed are in force; after a dry run they would be.
 	Changed      []SettingChange `json:"changed" nullable:"false" doc:"what is in force now and was not before, sorted by key; at most 1000"`
-	ChangedCount int             `json:"changed_count"`
+	ChangedCount int             `json:"changed_count" doc:"of all that changed, listed or not"`
 	// NeedsRestart are differences that only the next start of the server takes up.
 	NeedsRestart []SettingChange `json:"needs_restart" nullable:"false" doc:"what the settings say and only a restart brings, sorted by key"`
 	Models       []ModelChange   `json:"models" nullable:"false" doc:"models seen whose target changes with the groups"`
@@ -93,6 +93,9 @@ func reload(ctx context.Context, b *Backend, in *dryRun, q *ReloadRequest) (Relo
 	a := ReloadAnswer{
 		Change: change(&done.Outcome), DryRun: dry, File: done.File, Owned: done.Owned, ChangedCount: len(done.Changed),
 		Changed: append([]SettingChange{}, done.Changed[:min(len(done.Changed), maxSettingChanges)]...), NeedsRestart: append([]SettingChange{}, done.NeedsRestart...),
+	}
+	if a.Owned == nil {
+		a.Owned = map[Section]string{}
 	}
 	a.Models, a.Cells = b.plan(done.Outcome.Plan)
 	a.Unchanged = ""

@@ -19,6 +19,8 @@ import (
 type outlook struct {
 	// command: it appends to the log, under an Idempotency-Key if one is sent.
 	command bool
+	// appends: it may append to the log as a command does, and takes no key.
+	appends bool
 	// own are the codes of its own. Those that follow from its method, its scope, its
 	// parameters and its body are added.
 	own []Code
@@ -78,20 +80,32 @@ func outlooks() map[string]outlook {
 		"POST /v1/clear":   {command: true, own: append(codes(codeWrongVerb), filtered...)},
 		"POST /v1/recheck": {command: true, own: append(codes(codeWrongVerb), filtered...)},
 
-		"PUT /v1/accounts/{id}":         {command: true, own: codes(codeProviderMismatch, codePoolFull)},
-		"PATCH /v1/accounts/{id}":       {command: true, own: codes(codeUnknownAccount)},
-		"DELETE /v1/accounts/{id}":      {command: true, own: codes(codeUnknownAccount, codeSuspensionLive)},
+		"PUT /v1/accounts/{id}":         {command: true, own: codes(codeProviderMismatch, codePoolFull, CodeOwned)},
+		"PATCH /v1/accounts/{id}":       {command: true, own: codes(codeUnknownAccount, CodeOwned)},
+		"DELETE /v1/accounts/{id}":      {command: true, own: codes(codeUnknownAccount, codeSuspensionLive, CodeOwned)},
 		"POST /v1/accounts/{id}/forget": reading(codeUnknownAccount),
-		"PUT /v1/groups":                {command: true, own: codes(codeInvalidGroups, codeSuspensionLive, codeTooLarge)},
-		"PUT /v1/policy":                {command: true, own: codes(codeInvalidPolicy, codeTooLarge)},
+		"PUT /v1/groups":                {command: true, own: codes(codeInvalidGroups, codeSuspensionLive, codeTooLarge, CodeOwned)},
+		"PUT /v1/policy":                {command: true, own: codes(codeInvalidPolicy, codeTooLarge, CodeOwned)},
+		"POST /v1/reload":               {appends: true, own: codes(CodeInvalidConfig, CodeUnavailable, codeSuspensionLive)},
 		"POST /v1/import": {command: true, own: codes(CodeInvalidImport, CodeLogNotEmpty, CodeBodyTooLarge, CodeMediaType, CodeTimeout,
-			codeInvalidGroups, codePoolFull, codeTooLarge)},
+			codeInvalidGroups, codePoolFull, codeTooLarge, CodeOwned)},
 		"GET /v1/export":           reading(CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),
 		"GET /v1/verify":           reading(CodeUnavailable),
 		"GET /v1/backup":           reading(CodeUnavailable, CodeDiskFull),
 		"GET /v1/tokens":           {},
 		"POST /v1/tokens":          {own: codes(CodeTokenExists, CodeUnknownToken)},
 		"DELETE /v1/tokens/{name}": {own: codes(CodeUnknownToken, CodeLastAdmin)},
+
+		"GET /v1/session":    {},
+		"POST /v1/session":   {own: codes(CodeUnavailable)},
+		"DELETE /v1/session": {own: codes(codeInvalid)},
+
+		"GET /v0/management/oauth-quota-groups":                   {},
+		"GET /v0/management/auth-files":                           {},
+		"GET /v0/management/auth-files/quota-groups":              {},
+		"PUT /v0/management/oauth-quota-groups":                   {command: true, own: codes(codeInvalidGroups, codeSuspensionLive, codeTooLarge, CodeOwned)},
+		"PATCH /v0/management/auth-files/quota-groups/manual":     {command: true, own: codes(codeUnknownAccount, codeUnknownTarget, CodeWholeAccount)},
+		"PATCH /v0/management/auth-files/quota-groups/auto/clear": {command: true, own: codes(codeUnknownAccount, codeUnknownTarget)},
 	}
 }
 
@@ -106,12 +120,15 @@ func blockedCodes() []Code {
 // refusals returns every code that an operation can answer, sorted: those of its own, and
 // those that follow from what it is.
 func (o outlook) refusals(op *huma.Operation, scope Scope) []Code {
-	list := append([]Code{CodeInternal}, o.own...)
+	list := append([]Code{CodeInternal, CodeMisdirected}, o.own...)
 	if op.Path != "/healthz" {
 		list = append(list, CodeStarting)
 	}
 	if scope != scopeOpen {
-		list = append(list, CodeUnauthorized, CodeForbiddenScope)
+		list = append(list, CodeUnauthorized, CodeForbiddenScope, CodeWrongTokens)
+	}
+	if isPaced(op.Method, scope) {
+		list = append(list, CodeTooManyChanges)
 	}
 	if strings.HasPrefix(op.Path, "/v1/") {
 		list = append(list, CodeUnknownParameter)
@@ -126,7 +143,10 @@ func (o outlook) refusals(op *huma.Operation, scope Scope) []Code {
 		list = append(list, CodeInvalidBody, CodeBodyTooLarge, CodeMediaType, CodeTimeout)
 	}
 	if o.command {
-		list = append(list, codeKeyReused, CodeBusy, CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled)
+		list = append(list, codeKeyReused)
+	}
+	if o.command || o.appends {
+		list = append(list, CodeBusy, CodeDiskFull, CodeStopped, CodeUnknownOutcome, CodeCanceled)
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -137,16 +157,17 @@ func (s *Server) headers(route string) []*huma.Param {
 	if !s.spec.outlooks[route].command {
 		return nil
 	}
-	return []*huma.Param{
-		{
-			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString, Format: "id"},
-			Description: "the same key with the same request is executed once; with another it is refused. The last 4 096 keys are known",
-		},
-		{
-			Name: "X-Abeyance-Via", In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: new(64)},
-			Description: "what the request was made with, for the record: cli or ui; anything else counts as http",
-		},
+	key := &huma.Param{
+		Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString, Format: "id"},
+		Description: "the same key with the same request is executed once; with another it is refused. The last 4 096 keys are known",
 	}
+	if _, path, _ := strings.Cut(route, " "); isCompat(path) {
+		return []*huma.Param{key} // what it was made with is known
+	}
+	return []*huma.Param{key, {
+		Name: "X-Abeyance-Via", In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: new(64)},
+		Description: "what the request was made with, for the record: cli or ui; anything else counts as http",
+	}}
 }
 
 // respond describes every refusal of an operation, by status.
@@ -157,13 +178,27 @@ func (s *Server) respond(op *huma.Operation) {
 		by[c.Status()] = append(by[c.Status()], c)
 	}
 	for status, codes := range by {
-		op.Responses[strconv.Itoa(status)] = s.shared(status, codes)
+		op.Responses[strconv.Itoa(status)] = s.shared(problemsOf(op.Path), status, codes)
 	}
+}
+
+// problems is the form in which some routes answer them.
+type problems struct {
+	prefix string // of the names of their descriptions
+	form   reflect.Type
+	of     func(*Problem) any // in that form
+}
+
+func problemsOf(path string) problems {
+	if isCompat(path) {
+		return problems{"compat.", reflect.TypeFor[CompatProblem](), func(p *Problem) any { return compatProblem(p) }}
+	}
+	return problems{"", reflect.TypeFor[Problem](), func(p *Problem) any { return p }}
 }
 
 // shared returns a reference to the description of some refusals with one status. What
 // several operations have in common is described once.
-func (s *Server) shared(status int, codes []Code) *huma.Response {
+func (s *Server) shared(as problems, status int, codes []Code) *huma.Response {
 	components := s.api.OpenAPI().Components
 	if components.Responses == nil {
 		components.Responses = map[string]*huma.Response{}
@@ -172,15 +207,15 @@ func (s *Server) shared(status int, codes []Code) *huma.Response {
 	for _, c := range codes {
 		words = append(words, string(c))
 	}
-	name := fmt.Sprintf("%d.%s", status, strings.Join(words, "."))
+	name := fmt.Sprintf("%s%d.%s", as.prefix, status, strings.Join(words, "."))
 	if components.Responses[name] == nil {
-		components.Responses[name] = s.refused(status, codes)
+		components.Responses[name] = s.refused(as, status, codes)
 	}
 	return &huma.Response{Ref: "#/components/responses/" + name}
 }
 
 // refused describes refusals with one status.
-func (s *Server) refused(status int, codes []Code) *huma.Response {
+func (s *Server) refused(as problems, status int, codes []Code) *huma.Response {
 	r := &huma.Response{Description: "One of these, told apart by the code:"}
 	media := &huma.MediaType{Examples: map[string]*huma.Example{}}
 	var blocks, others []any
@@ -192,16 +227,16 @@ func (s *Server) refused(status int, codes []Code) *huma.Response {
 			continue
 		}
 		others = append(others, string(c))
-		media.Examples[string(c)] = &huma.Example{Value: newProblem(c, c.Text())}
+		media.Examples[string(c)] = &huma.Example{Value: as.of(newProblem(c, c.Text()))}
 	}
 	switch {
 	case blocks == nil:
-		media.Schema = s.coded(reflect.TypeFor[Problem](), others)
+		media.Schema = s.coded(as.form, others)
 	case others == nil:
 		media.Schema = s.coded(reflect.TypeFor[Blocked](), blocks)
 	default:
 		media.Schema = &huma.Schema{AnyOf: []*huma.Schema{
-			s.coded(reflect.TypeFor[Problem](), others), s.coded(reflect.TypeFor[Blocked](), blocks),
+			s.coded(as.form, others), s.coded(reflect.TypeFor[Blocked](), blocks),
 		}}
 	}
 	r.Content = map[string]*huma.MediaType{problemType: media}
@@ -220,15 +255,15 @@ func (s *Server) coded(t reflect.Type, codes []any) *huma.Schema {
 // refusalHeaders describes the headers that go with some refusals.
 func refusalHeaders(status int, codes []Code) map[string]*huma.Param {
 	headers := map[string]*huma.Param{}
-	switch {
-	case status == http.StatusUnauthorized, slices.Contains(codes, CodeForbiddenScope):
+	if status == http.StatusUnauthorized || slices.Contains(codes, CodeForbiddenScope) || slices.Contains(codes, CodeWrongTokens) {
 		headers["WWW-Authenticate"] = &huma.Param{
 			Schema: &huma.Schema{Type: huma.TypeString}, Description: "Bearer, with what is wrong with the token or which scope it lacks",
 		}
-	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+	}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		headers["Retry-After"] = &huma.Param{
 			Schema:      &huma.Schema{Type: huma.TypeInteger, Minimum: new(1.0)},
-			Description: "seconds after which to try again, where that can help: with all_cooling, starting, busy and disk_full",
+			Description: "seconds after which to try again, where that can help: with all_cooling, too_many_wrong_tokens, too_many_changes, starting, busy and disk_full",
 		}
 	}
 	return headers

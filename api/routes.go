@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -55,12 +56,28 @@ func apiConfig(version string) huma.Config {
 	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	c.Transformers = []huma.Transformer{transform}
 	c.Info.Description = description
-	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	c.Components.SecuritySchemes = securitySchemes()
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	// A class is the word none or its rules, a bound one duration or one per window.
 	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.ClassConfig](), reflect.TypeFor[ruleSchema]())
 	c.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[projection.Duration](), reflect.TypeFor[durationSchema]())
 	return c
+}
+
+// securitySchemes are what may be presented, each by its name in the document.
+func securitySchemes() map[string]*huma.SecurityScheme {
+	return map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "a token, as abeyance token create and POST /v1/tokens make them"},
+		"session": {
+			Type: "apiKey", In: "cookie", Name: sessionCookie + "ID",
+			Description: "a browser's login, which stands for the token it began with: what POST /v1/session sets. In place of ID the name of the cookie has " +
+				"8 hex digits of the server's own, and over TLS " + hostCookie + " before it. A token that is presented besides goes before it",
+		},
+		"management_key": {
+			Type: "apiKey", In: "header", Name: managementKey,
+			Description: "a token, as dashboards of CLIProxyAPI send it; one in Authorization goes before it",
+		},
+	}
 }
 
 const description = `Which account of a pool may serve which model, why not, and since when.
@@ -69,7 +86,8 @@ Bodies are one JSON value with the members that the route takes, each once, in a
 milliseconds, null where there is none; what ends in _seconds is in seconds. Every list is a page of at most page_size rows.
 Errors are application/problem+json (RFC 9457) with a code that programs can go by; docs/problems.md lists them. Where a path is
 none of those below the code is not_found, and where it does not take the method, method_not_allowed. Each operation needs a
-token of the scope that x-abeyance-scope names; operate implies read, and admin all.`
+token of the scope that x-abeyance-scope names, or a session that stands for one; operate implies read, and admin all.
+What differs for the dashboards of CLIProxyAPI says the tag compat.`
 
 // answer is the output of a route.
 type answer[T any] struct{ Body T }
@@ -116,11 +134,27 @@ func (s *Server) describe(op huma.Operation) huma.Operation {
 	scope := s.scopes[op.Method+" "+op.Path]
 	op.Extensions = map[string]any{"x-abeyance-scope": scope}
 	if scope != scopeOpen {
-		op.Security = []map[string][]string{{"bearer": {string(scope)}}}
+		op.Security = securityOf(op.Method+" "+op.Path, scope)
 	}
 	op.Parameters = append(op.Parameters, s.headers(op.Method+" "+op.Path)...)
 	op.Responses = map[string]*huma.Response{"default": {}} // else huma describes its own errors
 	return op
+}
+
+// securityOf says what may be presented to a route that needs a scope: one of these.
+func securityOf(route string, scope Scope) []map[string][]string {
+	schemes := []string{"bearer"}
+	if route != "POST /v1/session" { // a session begins no other
+		schemes = append(schemes, "session")
+	}
+	if _, path, _ := strings.Cut(route, " "); isCompat(path) {
+		schemes = append(schemes, "management_key")
+	}
+	var list []map[string][]string
+	for _, scheme := range schemes {
+		list = append(list, map[string][]string{scheme: {string(scope)}})
+	}
+	return list
 }
 
 // jsonResponse describes an answer of a type.

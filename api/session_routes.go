@@ -37,6 +37,14 @@ func (s *Server) routeSession() {
 	handle(s, huma.Operation{
 		OperationID: "delete-session", Method: http.MethodDelete, Path: "/v1/session", Summary: "Log a browser out, at once and everywhere",
 	}, s.deleteSession)
+	at := s.api.OpenAPI().Paths["/v1/session"]
+	at.Post.Responses["200"].Headers = setCookie("the session's cookie: its value is the secret, which no other answer holds")
+	at.Delete.Responses["200"].Headers = setCookie("the same cookie, empty and over: the browser forgets it")
+}
+
+// setCookie describes the header that an answer has.
+func setCookie(text string) map[string]*huma.Param {
+	return map[string]*huma.Param{"Set-Cookie": {Schema: &huma.Schema{Type: huma.TypeString}, Description: text}}
 }
 
 func (s *Server) getSession(ctx context.Context, _ *Backend, _ *none) (SessionAnswer, error) {

@@ -83,6 +83,14 @@ func TestASessionBeginsNoOther(t *testing.T) {
 	b.post("/v1/session", `{"person":"`+strings.Repeat("x", 65)+`"}`).problem(http.StatusUnprocessableEntity, "invalid")
 }
 
+// A server that keeps no sessions says so; its tokens work as ever.
+func TestAServerWithoutSessions(t *testing.T) {
+	b := newBench(t, tune{options: func(o *api.Options) { o.Sessions = nil }})
+	b.post("/v1/session", `{"person":"mira"}`).problem(http.StatusNotImplemented, "not_available")
+	b.get("/v1/session").want(http.StatusOK)
+	b.do(request{method: http.MethodDelete, path: "/v1/session"}).problem(http.StatusUnprocessableEntity, "invalid")
+}
+
 // A page of another site has the browser send the cookie along: SameSite forbids it, and
 // so does the server.
 func TestASessionIsOfNoUseToAnotherSite(t *testing.T) {

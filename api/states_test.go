@@ -19,11 +19,7 @@ import (
 func (b *bench) ask(r *http.Request) answer {
 	b.t.Helper()
 	r.Header.Set("Authorization", "Bearer "+b.token["admin"])
-	w := httptest.NewRecorder()
-	b.server.ServeHTTP(w, r)
-	a := answer{t: b.t, status: w.Code, header: w.Header(), body: w.Body.String()}
-	b.conforms(r, a)
-	return a
+	return b.serve(r)
 }
 
 // breaking is a body that cannot be read to its end.

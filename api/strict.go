@@ -142,10 +142,10 @@ func (s *shape) member(name []byte) (*shape, *misfit) {
 		return member, nil
 	}
 	switch {
+	case s.members[strings.ToLower(string(name))] != nil: // encoding/json would take it for that one
+		return nil, badForm("the member %q is unknown: names are in lower case", brief(string(name)))
 	case s.open:
 		return s.others, nil
-	case s.members[strings.ToLower(string(name))] != nil:
-		return nil, badForm("the member %q is unknown: names are in lower case", brief(string(name)))
 	default:
 		return nil, badForm("the member %q is unknown", brief(string(name)))
 	}

@@ -33,10 +33,15 @@ func changePace(perSecond int) pace {
 	return pace{every: time.Second / time.Duration(perSecond), burst: 10 * perSecond}
 }
 
+// isPaced reports whether requests of a method and scope count as changes.
+func isPaced(method string, need Scope) bool {
+	return method != http.MethodGet && (need == ScopeOperate || need == ScopeAdmin)
+}
+
 // paced holds up a token that changes things without end, as a script in a loop does.
 // What is on the path of a proxy's requests is never held up.
 func (s *Server) paced(x *exchange, need Scope) *Problem {
-	if x.request.Method == http.MethodGet || need != ScopeOperate && need != ScopeAdmin {
+	if !isPaced(x.request.Method, need) {
 		return nil
 	}
 	wait := x.token.changes.take(s.changes, x.began)

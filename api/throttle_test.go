@@ -25,9 +25,7 @@ func (b *bench) from(peer, key string, header map[string]string) answer {
 	for k, v := range header {
 		r.Header.Set(k, v)
 	}
-	w := httptest.NewRecorder()
-	b.server.ServeHTTP(w, r)
-	return answer{t: b.t, status: w.Code, header: w.Header(), body: w.Body.String()}
+	return b.serve(r)
 }
 
 // wrongKey is the n-th token that nobody has.

@@ -132,6 +132,12 @@ func shown(a answer) string {
 			fmt.Fprintf(&out, "< %s: %s\n", name, v)
 		}
 	}
+	if v := a.header.Get("Set-Cookie"); v != "" {
+		for pattern, name := range map[string]string{`_[0-9a-f]{8}=`: "_ID=", `=[A-Za-z0-9_-]{43};`: "=SECRET;", `Expires=[^;]+`: "Expires=TIME"} {
+			v = regexp.MustCompile(pattern).ReplaceAllString(v, name)
+		}
+		fmt.Fprintf(&out, "< Set-Cookie: %s\n", v)
+	}
 	var doc bytes.Buffer
 	if a.header.Get("Content-Type") == api.MediaExport {
 		doc.WriteString(strings.TrimSpace(a.body))
@@ -142,7 +148,7 @@ func shown(a answer) string {
 	for pattern, name := range map[string]string{
 		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`: `"CORRELATION"`, `"[0-9a-f]{64}"`: `"HASH"`,
 		`acct_[0-9a-f]{20}`: `acct_PSEUDONYM`, `"record":"[A-Za-z0-9+/=]+"`: `"record":"RECORD"`,
-		`"created_at": "[^"]+"`: `"created_at": "TIME"`, `aby_[A-Za-z0-9_-]{43}`: "aby_SECRET",
+		`"created_at": "[^"]+"`: `"created_at": "TIME"`, `"expires_at": "[^"]+"`: `"expires_at": "TIME"`, `aby_[A-Za-z0-9_-]{43}`: "aby_SECRET",
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, name)
 	}

@@ -199,6 +199,11 @@ func ownWords() map[string]string {
 		"ProbeConfig.mode":                   "off: no probes; when-empty: only while nobody can serve; always",
 		"ProbeConfig.only_longer_than":       "while others can serve, only cooldowns longer than this are probed",
 		"ProbeConfig.spacing":                "the least time between two probes of a pool",
+		"Item.effective_status":              "what keeps it from serving: the account is disabled, else it is suspended by hand, else automatically",
+		"Item.manual_reason":                 "why it was suspended by hand",
+		"Item.manual_suspended":              "it is suspended by hand, for the group or as a whole",
+		"Item.auto_reason":                   "quota_exhausted, whatever the upstream said; empty: not suspended automatically",
+		"Item.source_provider":               "of the account, if an answer suspended it",
 		"Problem.cells":                      "those in the way, where that is the reason; at most 100",
 		"Problem.status":                     "the HTTP status",
 		"ReplayAnswer.differing_count":       "of all that differ, listed or not",
@@ -294,8 +299,8 @@ func ownWords() map[string]string {
 	}
 }
 
-// completeConfig states the bounds of the types of package projection, which know nothing
-// of this document. TestConfigBounds holds them against what that package refuses.
+// completeConfig states the bounds of definitions, in the types of package projection and in
+// that of CLIProxyAPI, which know nothing of this document. TestConfigBounds holds them against what that package refuses.
 func completeConfig(owner, member string, s *huma.Schema) {
 	const most32, least32 = float64(1<<31 - 1), -float64(1 << 31)
 	switch owner + "." + member {
@@ -304,17 +309,17 @@ func completeConfig(owner, member string, s *huma.Schema) {
 	case "GroupsConfig.aliases":
 		model := others(others(s))
 		model.Format, model.MinLength = "id", new(1)
-	case "GroupConfig.id":
+	case "GroupConfig.id", "Definition.id":
 		s.Format = "group-id"
-	case "GroupConfig.label":
+	case "GroupConfig.label", "Definition.label":
 		s.Format = "id"
-	case "GroupConfig.providers":
+	case "GroupConfig.providers", "Definition.providers":
 		s.Items.Format = "provider"
-	case "GroupConfig.patterns":
+	case "GroupConfig.patterns", "Definition.patterns":
 		s.Items.Format = "pattern"
 	case "GroupConfig.replaces":
 		s.Items.Format = "group-id"
-	case "GroupConfig.priority":
+	case "GroupConfig.priority", "Definition.priority":
 		s.Minimum, s.Maximum = new(least32), new(most32)
 	case "PoisonConfig.accounts":
 		s.Minimum, s.Maximum = new(0.0), new(100.0)

@@ -12,7 +12,7 @@ type Definition struct {
 	_ struct{} `additionalProperties:"true"` // whatever else a dashboard keeps with it
 
 	ID        string   `json:"id"`
-	Label     string   `json:"label" required:"false"`
+	Label     string   `json:"label" required:"false" doc:"what people call it; empty: as the group that ships, else the id"`
 	Providers []string `json:"providers" required:"false"`
 	Patterns  []string `json:"patterns" required:"false" doc:"model names with * and ?"`
 	Priority  int      `json:"priority" required:"false" doc:"of two groups that match a model the one with the higher is taken"`

@@ -4,17 +4,18 @@ import (
 	"errors"
 	"time"
 
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
-// Clear ends the automatic suspensions of an account for a group, or for all of it: the
-// body of PATCH auth-files/quota-groups/auto/clear.
+// Clear ends the automatic suspensions of an account for a group, or for all of it. If
+// only a block of everything suspends the group, that is ended. It is the body of PATCH auth-files/quota-groups/auto/clear.
 type Clear struct {
 	_ struct{} `additionalProperties:"true"`
 
-	AuthID    string  `json:"auth_id"`
-	GroupID   *string `json:"group_id,omitempty" doc:"omitted: all of the account"`
-	UpdatedBy string  `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name"`
+	AuthID    string  `json:"auth_id" format:"id"`
+	GroupID   *string `json:"group_id,omitempty" format:"any-group-id" minLength:"1" nullable:"true" doc:"null or omitted: all of the account"`
+	UpdatedBy string  `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
 }
 
 // ParseClear reads a body. An error says what is wrong with it.
@@ -40,15 +41,20 @@ func (c *Clear) About() (account, group string) {
 	return c.AuthID, group
 }
 
-func (c *Clear) command(ids Identities) (do projection.Intent, onBehalfOf string) {
+// command clears the block of the group or, if it has none, that of everything, which
+// [Items] then shows for it: dashboards that clear an item always name its group.
+func (c *Clear) command(ids Identities, a *projection.Account, now time.Time) (do projection.Intent, onBehalfOf string) {
 	account, group := c.About()
-	return &projection.Clear{Filter: projection.Filter{Account: ids.Stored(account), Target: group}}, c.UpdatedBy
+	target := group
+	if group != "" && !suspended(a, projection.CanonicalGroup(group), now) && suspended(a, events.TargetAll, now) {
+		target = events.TargetAll
+	}
+	return &projection.Clear{Filter: projection.Filter{Account: ids.Stored(account), Target: target}}, c.UpdatedBy
 }
 
-func (c *Clear) covered(all *projection.Cell, now time.Time) (instead string) {
-	cooling, held, _ := all.Live(now)
-	if c.GroupID == nil || cooling == nil && held == nil {
-		return ""
-	}
-	return "clear all of the account: without a group_id here, or with abeyance clear ACCOUNT '*'"
+// suspended reports whether a target of an account is suspended automatically.
+func suspended(a *projection.Account, target string, now time.Time) bool {
+	c := a.Cell(target)
+	cooling, held, _ := c.Live(now)
+	return cooling != nil || held != nil
 }

@@ -439,17 +439,59 @@ func TestDo(t *testing.T) {
 			t.Errorf("%s: %d records and %v, want %d and %q", test.doc, p.head()-before, err, test.records, test.code)
 		}
 	}
-	// A hold of everything is not ended for one group; it is, for the account.
-	p.limited("gemini-3-flash", events.Signal{Class: events.ClassForbidden, Scope: events.ScopeAccount, Reason: events.ReasonBanned})
-	if err := p.clear(`{"auth_id":"a1","group_id":"claude"}`); !errors.Is(err, compat.ErrWholeAccount) {
-		t.Error(err)
+}
+
+// TestClearOfWhatIsShown: an item that is shown as suspended by a block of everything alone
+// can be cleared like one with a block of its own.
+func TestClearOfWhatIsShown(t *testing.T) {
+	p := newPlugin(t)
+	statuses := func() string {
+		var list []string
+		for _, i := range p.items() {
+			list = append(list, strings.TrimSuffix(i.EffectiveStatus, "_suspended"))
+		}
+		return strings.Join(list, " ")
 	}
-	if err := p.clear(`{"auth_id":"a1"}`); err != nil {
-		t.Error(err)
+	clear := func(group string, records int, want string) {
+		t.Helper()
+		before := p.head()
+		if err := p.clear(`{"auth_id":"a1","group_id":"` + group + `"}`); err != nil {
+			t.Error(err)
+		}
+		if got := statuses(); got != want || int(p.head()-before) != records {
+			t.Errorf("clearing %s appended %d records and left %s, want %d and %s", group, p.head()-before, got, records, want)
+		}
 	}
-	if s := p.items()[0].EffectiveStatus; s != compat.StatusAvailable {
-		t.Error(s)
+	banned := events.Signal{Class: events.ClassForbidden, Scope: events.ScopeAccount, Reason: events.ReasonBanned}
+	everything := quota(3600)
+	everything.Scope = events.ScopeAccount
+
+	p.limited("gemini-3-flash", banned)
+	clear("CLAUDE_45", 1, "available available available")
+	p.limited("gemini-3-flash", everything)
+	clear("gemini-pro", 1, "available available available")
+	clear("gemini-pro", 0, "available available available")
+
+	// The group's own comes first, and it alone.
+	p.limited("claude-opus-4-6", quota(7200))
+	p.limited("gemini-3-flash", banned)
+	clear("claude", 1, "auto auto auto")
+	if err := p.manual(`{"auth_id":"a1","group_id":"claude","manual_suspended":true}`); err != nil {
+		t.Fatal(err)
 	}
+	clear("claude", 1, "manual available available")
+
+	// One that is over is none.
+	p.limited("claude-opus-4-6", quota(60))
+	p.wait(10 * time.Minute)
+	p.limited("gemini-3-flash", banned)
+	clear("claude", 1, "manual available available")
+
+	// What was done by hand, clearing does not end.
+	p.do(&projection.Suspend{Filter: projection.Filter{Account: "a1", Target: "*"}, Reason: "r", Forever: true})
+	clear("claude", 0, "manual manual manual")
+	p.limited("gemini-3-flash", banned)
+	clear("gemini-pro", 1, "manual manual manual")
 }
 
 // busy is an engine that takes nothing.

@@ -20,9 +20,11 @@
 //   - Group ids are shown as the operator wrote them, and taken in any form that
 //     [projection.CanonicalGroup] knows; the log has the canonical ones. Account ids are
 //     shown as given.
-//   - A block of everything ("*") is shown on each group of the account. It is not of one
-//     group, so what names one group cannot end it: that is refused with
-//     [ErrWholeAccount] rather than answered with an ok that changed nothing.
+//   - A block of everything ("*") is shown on each group of the account. Where only a
+//     cooldown or hold of everything suspends a group, clearing the group ends that: it is
+//     what the dashboard shows there. A suspension of everything by hand is lifted for no
+//     single group: that is refused with [ErrWholeAccount] rather than answered with an ok
+//     that changed nothing.
 //   - A hold is an automatic suspension without an end. Blocks of single models have no
 //     place in this API.
 //   - A suspension made here has no end. One with an end, made elsewhere, is shown like

@@ -14,11 +14,11 @@ import (
 type Manual struct {
 	_ struct{} `additionalProperties:"true"`
 
-	AuthID          string `json:"auth_id"`
-	GroupID         string `json:"group_id"`
-	ManualSuspended *bool  `json:"manual_suspended" nullable:"false"`
-	Reason          string `json:"reason,omitempty" doc:"omitted: no reason given"`
-	UpdatedBy       string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name"`
+	AuthID          string `json:"auth_id" format:"id"`
+	GroupID         string `json:"group_id" format:"any-group-id" doc:"which group"`
+	ManualSuspended *bool  `json:"manual_suspended" nullable:"false" doc:"true: suspend without an end; false: lift"`
+	Reason          string `json:"reason,omitempty" doc:"omitted: no reason given; secrets and e-mail addresses are scrubbed, longer text is cut at 1 KiB"`
+	UpdatedBy       string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
 }
 
 // ParseManual reads a body. An error says what is wrong with it.
@@ -39,7 +39,7 @@ func ParseManual(doc []byte) (*Manual, error) {
 // About implements [Request].
 func (m *Manual) About() (account, group string) { return m.AuthID, m.GroupID }
 
-func (m *Manual) command(ids Identities) (do projection.Intent, onBehalfOf string) {
+func (m *Manual) command(ids Identities, _ *projection.Account, _ time.Time) (do projection.Intent, onBehalfOf string) {
 	f := projection.Filter{Account: ids.Stored(m.AuthID), Target: m.GroupID}
 	if !*m.ManualSuspended {
 		return &projection.Lift{Filter: f, Reason: m.Reason}, m.UpdatedBy
@@ -48,10 +48,11 @@ func (m *Manual) command(ids Identities) (do projection.Intent, onBehalfOf strin
 	return &projection.Suspend{Filter: f, Reason: reason, Forever: true}, m.UpdatedBy
 }
 
-func (m *Manual) covered(all *projection.Cell, now time.Time) (instead string) {
+// covered reports whether a suspension of everything keeps the group suspended although
+// it was to be lifted. That was somebody's decision about the account, which no wish for
+// one group ends.
+func (m *Manual) covered(a *projection.Account, now time.Time) bool {
+	all := a.Cell(events.TargetAll)
 	_, _, by := all.Live(now)
-	if *m.ManualSuspended || by == nil {
-		return ""
-	}
-	return "lift the suspension of the account, with abeyance lift ACCOUNT '*'"
+	return !*m.ManualSuspended && by != nil
 }

@@ -48,8 +48,6 @@ func ParsePutGroups(doc []byte) (*PutGroups, error) {
 // About implements [Request].
 func (p *PutGroups) About() (account, group string) { return "", "" }
 
-func (p *PutGroups) command(Identities) (do projection.Intent, onBehalfOf string) {
+func (p *PutGroups) command(Identities, *projection.Account, time.Time) (do projection.Intent, onBehalfOf string) {
 	return &projection.DefineGroups{Config: projection.GroupsConfig{Groups: p.groups}, GroupsOnly: true}, ""
 }
-
-func (p *PutGroups) covered(*projection.Cell, time.Time) (instead string) { return "" }

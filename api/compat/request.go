@@ -32,18 +32,17 @@ type Status struct {
 // Done is the one [Status] there is.
 func Done() Status { return Status{"ok"} }
 
-// ErrWholeAccount refuses to end, for one group, what blocks the account as a whole.
-var ErrWholeAccount = errors.New("the account as a whole is blocked, not this group alone")
+// ErrWholeAccount refuses to lift, for one group, a suspension of the account as a whole.
+var ErrWholeAccount = errors.New("the account as a whole is suspended, not this group alone")
 
 // Request changes something: a [*Manual], [*Clear] or [*PutGroups].
 type Request interface {
 	// About returns the account and group that it is about, as given. No account: none. No
 	// group: all of the account.
 	About() (account, group string)
-	command(ids Identities) (do projection.Intent, onBehalfOf string)
-	// covered says what to do instead where a block of everything keeps the request, which
-	// changed nothing, from having what it asks for; empty: nothing does.
-	covered(all *projection.Cell, now time.Time) (instead string)
+	// command is what is to be done about an account as it is now; nil for a request that
+	// is about none.
+	command(ids Identities, a *projection.Account, now time.Time) (do projection.Intent, onBehalfOf string)
 }
 
 // Service carries requests out on an engine and its identity book.
@@ -57,10 +56,12 @@ type Service struct {
 // *projection.Error, wrap [ErrWholeAccount], or are those of the engine.
 func (s *Service) Do(ctx context.Context, as events.Origin, r Request) error {
 	account, group := r.About()
-	if err := checkNames(s.Engine.State(), s.Identities, account, group); err != nil {
+	state := s.Engine.State()
+	if err := checkNames(state, s.Identities, account, group); err != nil {
 		return err
 	}
-	do, onBehalfOf := r.command(s.Identities)
+	stored := s.Identities.Stored(account)
+	do, onBehalfOf := r.command(s.Identities, state.Account(stored), s.Engine.Now())
 	as.OnBehalfOf, as.Via = onBehalfOf, events.ViaCompat
 	o, err := s.Engine.Execute(ctx, projection.Command{Origin: as, Do: do})
 	if refused, ok := errors.AsType[*projection.Error](err); ok && refused.Code == projection.CodeWrongVerb {
@@ -69,11 +70,9 @@ func (s *Service) Do(ctx context.Context, as events.Origin, r Request) error {
 	if err != nil || len(o.Records) > 0 {
 		return err
 	}
-	if a := s.Engine.State().Account(s.Identities.Stored(account)); a != nil {
-		all := a.Cell(events.TargetAll)
-		if instead := r.covered(&all, s.Engine.Now()); instead != "" {
-			return fmt.Errorf("%w: %s", ErrWholeAccount, instead)
-		}
+	m, lifts := r.(*Manual)
+	if a := s.Engine.State().Account(stored); lifts && a != nil && m.covered(a, s.Engine.Now()) {
+		return fmt.Errorf("%w: lift the suspension of the account, with abeyance lift ACCOUNT '*'", ErrWholeAccount)
 	}
 	return nil
 }

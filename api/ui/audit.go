@@ -65,8 +65,8 @@ func (a *auditPage) one(p *page, seq string) error {
 		return nil
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
-	if err != nil {
-		n = 0 // the API says what is wrong with it
+	if err != nil { // asked as it is, it might name another route
+		return refusal("seq: " + strconv.Quote(seq) + " is no number")
 	}
 	var raw json.RawMessage
 	if err := p.get("/v1/events/"+strconv.FormatUint(n, 10), nil, &raw); err != nil {
