@@ -40,6 +40,9 @@ type reloader struct {
 // newReloader is for a daemon whose settings are in force.
 func newReloader(d *daemon, parts []reloadPart) (*reloader, error) {
 	r := &reloader{d: d, parts: parts, running: map[string]string{}, tried: d.settings.file.sum}
+	if checkAgain(d.settings.file.name) != nil {
+		r.tried = fingerprint{} // nothing is to be taken for its change
+	}
 	rows, err := d.settings.ownRows()
 	for _, row := range rows {
 		r.running[row.Key] = row.Value
@@ -56,8 +59,10 @@ func (r *reloader) reload(ctx context.Context, q api.ReloadCommand) (api.Reloade
 		return r.try()
 	}
 	r.tried = fingerprintOf(r.d.settings.file.name)
-	r.d.notify(notifyReloading, "")
-	defer r.d.notify(notifyReady, "serving "+r.d.url)
+	if r.d.announced.Load() {
+		r.d.notify(notifyReloading, "")
+		defer r.d.notify(notifyReady, "serving "+r.d.url)
+	}
 	done, err := r.run(ctx, q)
 	r.count(len(done.Changed), err)
 	if err != nil && !isMistake(err) {
@@ -128,6 +133,9 @@ type reloadPlan struct {
 
 // plan reads the settings anew and checks everything that can be checked beforehand.
 func (r *reloader) plan(s *projection.State) (*reloadPlan, error) {
+	if err := checkAgain(r.d.settings.file.name); err != nil {
+		return nil, &api.ConfigError{Err: err}
+	}
 	next, err := r.d.resolve()
 	if err != nil {
 		return nil, &api.ConfigError{Err: err}
