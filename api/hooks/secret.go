@@ -82,7 +82,8 @@ func (s Secret) sign(id string, at time.Time, body []byte) string {
 	return strings.Join(signatures, " ")
 }
 
-func (s Secret) equal(o Secret) bool { return slices.EqualFunc(s.keys, o.keys, hmac.Equal) }
+// Equal reports whether two secrets sign alike.
+func (s Secret) Equal(o Secret) bool { return slices.EqualFunc(s.keys, o.keys, hmac.Equal) }
 
 // String hides the secret.
 func (Secret) String() string { return "(secret)" }

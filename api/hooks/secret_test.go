@@ -109,7 +109,7 @@ func TestReadSecretWantsAPrivateFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := ReadSecret(path)
-	if err != nil || !s.equal(mustSecret(t, publishedSecret)) {
+	if err != nil || !s.Equal(mustSecret(t, publishedSecret)) {
 		t.Errorf("read %v", err)
 	}
 	if err := os.WriteFile(path, []byte("whsec_x"), 0o600); err != nil {

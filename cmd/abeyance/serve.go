@@ -123,7 +123,7 @@ type daemon struct {
 	stories    chan []events.Record
 	telling    sync.WaitGroup
 	engine     *projection.Engine
-	hooks      []hooks.Hook // to begin with
+	hooks      []hooks.Hook // in force; once the daemon is up it is the reloads'
 	notifier   *hooks.Notifier
 	picks      *router.Router
 	reloads    *reloader
