@@ -21,7 +21,6 @@ import (
 // requestTimeout bounds one request: long enough for a check of a large log.
 const requestTimeout = 5 * time.Minute
 
-
 // client talks to one daemon.
 type client struct {
 	base   string // without a slash at its end
