@@ -21,8 +21,9 @@
 // a status of 2xx, is not sent again; one that was not is sent until it is. The place in
 // the log is kept in a file, after each acknowledgement and before the next message, so
 // that a restart goes on where the hook was. Only a process that dies between an
-// acknowledgement and that sends one message again, with the same id; and what time alone
-// brought is told again, with the same id, after the clock went back and comes by it anew.
+// acknowledgement and that tells one message again; and what time alone brought is told
+// again after the clock went back and comes by it anew. It has the same id, unless more is
+// to be said by then, such as how it ended: data.key is the same in any case.
 //
 // What happened while a receiver could not be reached does not come as a storm:
 //

@@ -29,7 +29,7 @@ type Hook struct {
 }
 
 func (h *Hook) equal(o *Hook) bool {
-	return h.Name == o.Name && h.URL == o.URL && h.Secret.equal(o.Secret) && h.Version == o.Version && h.GivenIDs == o.GivenIDs &&
+	return h.Name == o.Name && h.URL == o.URL && h.Secret.Equal(o.Secret) && h.Version == o.Version && h.GivenIDs == o.GivenIDs &&
 		h.Insecure == o.Insecure && slices.Equal(h.Filter.On, o.Filter.On) && h.Filter.Provider == o.Filter.Provider &&
 		h.Filter.Group == o.Filter.Group && h.Filter.LongerThan == o.Filter.LongerThan
 }

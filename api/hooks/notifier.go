@@ -103,12 +103,17 @@ func (n *Notifier) Set(hooks []Hook) error {
 	for i := range hooks {
 		names[hooks[i].Name] = true
 	}
+	var over []*running
 	for _, w := range n.list() {
 		i := slices.IndexFunc(hooks, func(h Hook) bool { return h.Name == w.hook.Name })
 		if i < 0 || !w.hook.equal(&hooks[i]) || w.gone.Load() {
-			n.end(w)
+			w.stop() // all before one is waited for
+			over = append(over, w)
 		}
-		if i < 0 {
+	}
+	for _, w := range over {
+		n.end(w)
+		if !names[w.hook.Name] {
 			n.parts.metrics.end(w.hook.Name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +30,14 @@ type Secret struct{ keys [][]byte }
 
 // ReadSecret reads a file that only its owner may read. It holds one secret a line, each
 // whsec_ and the base64 of 24 to 64 bytes: with more than one, messages carry a
-// signature of each, so that a receiver can change over.
+// signature of each, so that a receiver can change over. A link leads to such a file: it
+// is how orchestrators turn a directory of secrets at once.
 func ReadSecret(path string) (Secret, error) {
-	doc, err := sidecar.Read(path)
+	file, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return Secret{}, err
+	}
+	doc, err := sidecar.Read(file)
 	if err != nil {
 		return Secret{}, err
 	}
@@ -82,7 +88,8 @@ func (s Secret) sign(id string, at time.Time, body []byte) string {
 	return strings.Join(signatures, " ")
 }
 
-func (s Secret) equal(o Secret) bool { return slices.EqualFunc(s.keys, o.keys, hmac.Equal) }
+// Equal reports whether two secrets sign alike.
+func (s Secret) Equal(o Secret) bool { return slices.EqualFunc(s.keys, o.keys, hmac.Equal) }
 
 // String hides the secret.
 func (Secret) String() string { return "(secret)" }

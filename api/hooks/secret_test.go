@@ -109,7 +109,7 @@ func TestReadSecretWantsAPrivateFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := ReadSecret(path)
-	if err != nil || !s.equal(mustSecret(t, publishedSecret)) {
+	if err != nil || !s.Equal(mustSecret(t, publishedSecret)) {
 		t.Errorf("read %v", err)
 	}
 	if err := os.WriteFile(path, []byte("whsec_x"), 0o600); err != nil {
@@ -128,5 +128,35 @@ func TestReadSecretWantsAPrivateFile(t *testing.T) {
 		if _, err := ReadSecret(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("mode %o: %v", mode, err)
 		}
+	}
+}
+
+// TestReadSecretFollowsLinks: a directory of secrets may be turned at once by a link.
+func TestReadSecretFollowsLinks(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("making links is a privilege there")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(publishedSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{"link": "turned", "turned": "secret", "astray": "nowhere", "ring": "ring"} {
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := ReadSecret(filepath.Join(dir, "link")); err != nil || !s.Equal(mustSecret(t, publishedSecret)) {
+		t.Errorf("through two links: %v", err)
+	}
+	for _, name := range []string{"astray", "ring"} {
+		if _, err := ReadSecret(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is read", name)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadSecret(filepath.Join(dir, "link")); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a link to what all can read: %v", err)
 	}
 }

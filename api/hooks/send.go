@@ -10,11 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/abeyance/abeyance/events"
 )
 
 // Bounds of an attempt.
@@ -22,6 +23,7 @@ const (
 	attemptTimeout = 10 * time.Second // from the connection to the end of the answer
 	maxAnswer      = 4 << 10          // bytes of an answer that are read, so that the connection can be used again
 	maxHeaders     = 16 << 10         // bytes of its headers
+	maxAnswerText  = 512              // bytes of what is said of an answer
 	maxRetryAfter  = time.Hour        // that is honoured
 )
 
@@ -53,8 +55,10 @@ type answer struct {
 
 // sender makes the attempts of one hook.
 type sender struct {
-	hook   *Hook
-	client *http.Client
+	hook *Hook
+	// transport makes one exchange, and is no client that would look at redirects: what a
+	// receiver answers must not choose whom this machine talks to.
+	transport http.RoundTripper
 }
 
 // newSender returns a sender. A nil transport makes it connect as the hook asks for.
@@ -62,11 +66,7 @@ func newSender(h *Hook, transport http.RoundTripper) *sender {
 	if transport == nil {
 		transport = newTransport(h)
 	}
-	return &sender{h, &http.Client{
-		Transport: transport,
-		// What a receiver answers must not choose whom this machine talks to.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &sender{h, transport}
 }
 
 func newTransport(h *Hook) *http.Transport {
@@ -93,7 +93,11 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 }
 
 // close lets go of connections.
-func (s *sender) close() { s.client.CloseIdleConnections() }
+func (s *sender) close() {
+	if t, ok := s.transport.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
 
 // send makes one attempt.
 func (s *sender) send(ctx context.Context, id string, body []byte) answer {
@@ -110,7 +114,7 @@ func (s *sender) send(ctx context.Context, id string, body []byte) answer {
 	r.Header.Set("Webhook-Id", id)
 	r.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.Header.Set("Webhook-Signature", s.hook.Secret.sign(id, now, body))
-	answered, err := s.client.Do(r)
+	answered, err := s.transport.RoundTrip(r)
 	if err != nil {
 		return unanswered(ctx, err)
 	}
@@ -127,18 +131,16 @@ func (s *sender) send(ctx context.Context, id string, body []byte) answer {
 	return a
 }
 
-// unanswered says why there is no answer, without the address.
+// unanswered says why there is no answer, without the address. Errors quote what was
+// answered instead, which is hostile.
 func unanswered(ctx context.Context, err error) answer {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err
-	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return answer{outcome: outcomeTimeout, text: fmt.Sprintf("no answer within %s", attemptTimeout)}
 	}
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 		return answer{outcome: outcomeTimeout, text: "no answer in time"}
 	}
-	return answer{outcome: outcomeUnreachable, text: err.Error()}
+	return answer{outcome: outcomeUnreachable, text: events.Scrub(err.Error(), maxAnswerText)}
 }
 
 func outcomeOf(status int) outcome {

@@ -669,7 +669,7 @@ func TestAnOutageThatEndsTheProcessIsTold(t *testing.T) {
 func TestStoppingWaitsForNobody(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *house) {
 		h.start(h.hook(projection.NoticeFrozen))
-		h.notifier.list()[0].sender.client.Transport = hanging{}
+		h.notifier.list()[0].sender.transport = hanging{}
 		h.freeze("a1", time.Hour)
 		time.Sleep(time.Second)
 		synctest.Wait()

@@ -129,11 +129,24 @@ func loadConfig(name string) (*parsedConfig, error) {
 	return p, err
 }
 
+// checkAgain refuses a file that cannot be read a second time: a pipe is empty by then, or
+// would have a reload wait for ever.
+func checkAgain(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file, so that it cannot be read again: restart the server to change its settings", name)
+	}
+	return nil // that there is none, reading it says better
+}
+
 // fingerprint tells whether a file is as it was; the zero value is of one that cannot be
-// read.
+// read, or not again.
 type fingerprint [sha256.Size]byte
 
 func fingerprintOf(name string) fingerprint {
+	if checkAgain(name) != nil {
+		return fingerprint{}
+	}
 	doc, err := os.ReadFile(name)
 	if err != nil {
 		return fingerprint{}

@@ -23,6 +23,9 @@ type reloadPart struct {
 	// prepare checks the new settings and changes nothing. What it returns puts them in
 	// force, and cannot fail. Nil: there is nothing to do.
 	prepare func(next *settings) (apply func(), err error)
+	// unshown lists what differs and that config show does not show, such as a secret, as
+	// long as it is not in force. Nil: there is no such thing.
+	unshown func(next *settings) ([]api.SettingChange, error)
 }
 
 // reloader puts the configuration in force while the daemon runs: all of it or, with one
@@ -40,6 +43,9 @@ type reloader struct {
 // newReloader is for a daemon whose settings are in force.
 func newReloader(d *daemon, parts []reloadPart) (*reloader, error) {
 	r := &reloader{d: d, parts: parts, running: map[string]string{}, tried: d.settings.file.sum}
+	if checkAgain(d.settings.file.name) != nil {
+		r.tried = fingerprint{} // nothing is to be taken for its change
+	}
 	rows, err := d.settings.ownRows()
 	for _, row := range rows {
 		r.running[row.Key] = row.Value
@@ -56,8 +62,10 @@ func (r *reloader) reload(ctx context.Context, q api.ReloadCommand) (api.Reloade
 		return r.try()
 	}
 	r.tried = fingerprintOf(r.d.settings.file.name)
-	r.d.notify(notifyReloading, "")
-	defer r.d.notify(notifyReady, "serving "+r.d.url)
+	if r.d.announced.Load() {
+		r.d.notify(notifyReloading, "")
+		defer r.d.notify(notifyReady, "serving "+r.d.url)
+	}
 	done, err := r.run(ctx, q)
 	r.count(len(done.Changed), err)
 	if err != nil && !isMistake(err) {
@@ -124,10 +132,15 @@ type reloadPlan struct {
 	rows  []effectiveRow // those of the settings that are not in the log
 	do    *projection.Configure
 	apply []func()
+	// unshown are the changes that no rows tell.
+	unshown []api.SettingChange
 }
 
 // plan reads the settings anew and checks everything that can be checked beforehand.
 func (r *reloader) plan(s *projection.State) (*reloadPlan, error) {
+	if err := checkAgain(r.d.settings.file.name); err != nil {
+		return nil, &api.ConfigError{Err: err}
+	}
 	next, err := r.d.resolve()
 	if err != nil {
 		return nil, &api.ConfigError{Err: err}
@@ -143,6 +156,13 @@ func (r *reloader) plan(s *projection.State) (*reloadPlan, error) {
 		}
 		if apply != nil {
 			p.apply = append(p.apply, apply)
+		}
+		if part.unshown != nil {
+			list, err := part.unshown(next)
+			if err != nil {
+				return nil, &api.ConfigError{Err: err}
+			}
+			p.unshown = append(p.unshown, list...)
 		}
 	}
 	if p.do, err = next.file.configure(s, r.d.ids, r.d.engine.Now()); err != nil {
@@ -262,6 +282,7 @@ func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []eve
 			note(key, "", "")
 		}
 	}
+	changed = append(changed, p.unshown...)
 	changed = append(changed, p.next.logChanges(before, drafts, r.d.ids, given)...)
 	byKey := func(a, b api.SettingChange) int { return cmp.Compare(a.Key, b.Key) }
 	slices.SortFunc(changed, byKey)
@@ -302,7 +323,7 @@ func (d *daemon) ownParts() []reloadPart {
 	return []reloadPart{
 		{keys: []string{"log.format", "log.level"}, prepare: always(func(next *settings) { d.logs.set(next, d.env.quiet) })},
 		{keys: []string{"log.access"}, prepare: always(func(next *settings) { d.server.SetAccessLog(next.LogAccess) })},
-		{keys: []string{"webhooks"}, prepare: d.prepareHooks},
+		{keys: []string{"webhooks"}, prepare: d.prepareHooks, unshown: d.unshownHooks},
 		{keys: []string{"strategies"}, prepare: always(func(next *settings) { d.picks.SetStrategies(next.file.file.strategies()) })},
 		{keys: []string{"observe_only"}, prepare: always(func(next *settings) {
 			// An engine that has stopped blocks nobody any more: the process is about to end.

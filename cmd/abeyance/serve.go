@@ -107,6 +107,7 @@ type daemon struct {
 	owners    *api.Owners // of the sections of the configuration
 
 	listener   net.Listener
+	url        string           // set by listen, and never again: reloads read it at any time
 	cert       *api.Certificate // nil: plain HTTP
 	tokens     *api.Tokens
 	sessions   *api.Sessions
@@ -122,13 +123,16 @@ type daemon struct {
 	stories    chan []events.Record
 	telling    sync.WaitGroup
 	engine     *projection.Engine
-	hooks      []hooks.Hook // to begin with
+	hooks      []hooks.Hook // in force; once the daemon is up it is the reloads'
 	notifier   *hooks.Notifier
 	picks      *router.Router
 	reloads    *reloader
 	reloaded   *reloads  // their metrics
 	follow     following // of the configuration file
-	url        string
+	// announced: the start is over and no end has begun; only then the service manager is
+	// told of reloads, which requests may ask for before and after.
+	announced atomic.Bool
+	placed    bool // daemon.json says where it is
 }
 
 func newDaemon(env *environment, s *settings) *daemon {
@@ -186,6 +190,7 @@ func (d *daemon) listen() (err error) {
 		}
 		return err
 	}
+	d.url = listenURL(d.listener.Addr(), d.settings.Cert != "")
 	if d.settings.Cert == "" {
 		return nil
 	}
@@ -317,11 +322,12 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 // announce says where the daemon is: to the command line by daemon.json, to people
 // on stdout.
 func (d *daemon) announce(context.Context) error {
-	d.url = listenURL(d.listener.Addr(), d.settings.Cert != "")
 	if err := writeDaemonFile(d.settings.DataDir, daemonFile{URL: d.url, PID: os.Getpid()}); err != nil {
 		return err
 	}
+	d.placed = true
 	d.notify(notifyReady, "serving "+d.url)
+	d.announced.Store(true)
 	if d.exposed() {
 		d.logger.Warn("plain HTTP beyond this machine: whoever is on the way reads the tokens", "listen", d.listener.Addr().String())
 	}
@@ -374,6 +380,7 @@ func (d *daemon) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		d.logger.Info("stopping", "grace", graceStop.String())
+		d.announced.Store(false)
 		d.notify(notifyStopping, "")
 		return nil
 	case err := <-d.failed:
@@ -386,9 +393,10 @@ func (d *daemon) wait(ctx context.Context) error {
 
 // close undoes what start did, as far as that came.
 func (d *daemon) close() error {
+	d.announced.Store(false)
 	d.follow.stop()
 	var errs []error
-	if d.url != "" {
+	if d.placed {
 		errs = append(errs, os.Remove(filepath.Join(d.settings.DataDir, nameDaemon)))
 	}
 	errs = append(errs, d.stopServing())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/api/hooks"
 	"github.com/abeyance/abeyance/projection"
 )
@@ -69,8 +70,7 @@ func (p *parsedConfig) checkWebhooks(fail func(err error, path ...string)) {
 			failAt(errors.New("it is missing: messages are signed"), "secret_file")
 		}
 		failAt(hooks.CheckKinds(c.On), "on")
-		freezes := slices.Contains(c.On, projection.NoticeFrozen) || slices.Contains(c.On, projection.NoticeRecovered)
-		if c.LongerThan != nil && !freezes {
+		if c.LongerThan != nil && !c.freezes() {
 			failAt(errors.New("it is of frozen, which on does not list"), "longer_than")
 		}
 		h := c.hook()
@@ -116,15 +116,40 @@ func (s *settings) webhookRows() []effectiveRow {
 		if u, err := url.Parse(c.URL); err == nil {
 			host = u.Host
 		}
-		var on []string
-		for _, k := range c.On {
-			on = append(on, string(k))
-		}
-		rows = append(rows, effectiveRow{
-			"webhooks." + c.Name, "to " + host + " on " + strings.Join(on, ", "), s.file.origin("webhooks", strconv.Itoa(i)),
-		})
+		rows = append(rows, effectiveRow{"webhooks." + c.Name, "to " + host + " " + c.describe(), s.file.origin("webhooks", strconv.Itoa(i))})
 	}
 	return rows
+}
+
+// describe says in a line what a receiver is told.
+func (c *webhookConfig) describe() string {
+	var on []string
+	for _, k := range c.On {
+		on = append(on, string(k))
+	}
+	h := c.hook()
+	text := "on " + strings.Join(on, ", ")
+	if c.freezes() {
+		text += "; longer_than " + duration(h.Filter.LongerThan)
+	}
+	if h.Filter.Provider != "" {
+		text += "; provider " + h.Filter.Provider
+	}
+	if h.Filter.Group != "" {
+		text += "; group " + h.Filter.Group
+	}
+	if c.GivenIDs {
+		text += "; given_ids"
+	}
+	if c.Insecure {
+		text += "; insecure"
+	}
+	return text
+}
+
+// freezes reports whether how long a cooldown lasts matters.
+func (c *webhookConfig) freezes() bool {
+	return slices.Contains(c.On, projection.NoticeFrozen) || slices.Contains(c.On, projection.NoticeRecovered)
 }
 
 // openHooks begins to tell the receivers.
@@ -148,8 +173,33 @@ func (d *daemon) prepareHooks(next *settings) (apply func(), err error) {
 	return func() {
 		if err := d.notifier.Set(list); err != nil {
 			d.logger.Error("the webhooks could not be changed", "error", err)
+			return
 		}
+		d.hooks = list
 	}, nil
+}
+
+// unshownHooks lists the receivers whose address or secret is another one: of an address
+// only the host is shown.
+func (d *daemon) unshownHooks(next *settings) (changes []api.SettingChange, err error) {
+	list, err := next.file.hooks()
+	for i, h := range list {
+		at := slices.IndexFunc(d.hooks, func(was hooks.Hook) bool { return was.Name == h.Name })
+		if at < 0 {
+			continue // its row says that it is new
+		}
+		note := func(same bool, key string) {
+			if !same {
+				changes = append(changes, api.SettingChange{
+					Key: "webhooks." + h.Name + "." + key, From: "(not shown)", To: "(another one, not shown)",
+					Origin: next.file.origin("webhooks", strconv.Itoa(i), key),
+				})
+			}
+		}
+		note(h.URL == d.hooks[at].URL, "url")
+		note(h.Secret.Equal(d.hooks[at].Secret), "secret_file")
+	}
+	return changes, err
 }
 
 func newTestWebhookCommand(env *environment) *cobra.Command {
