@@ -131,7 +131,7 @@ func (d *Dashboard) route() {
 }
 
 // asset serves a script or a style. Its URL changes with the binary, so that browsers may
-// keep it for ever.
+// keep it for ever: but not under the URL of another binary, as while one replaces another.
 func (d *Dashboard) asset(w http.ResponseWriter, r *http.Request) {
 	text, err := files.ReadFile("assets/" + r.PathValue("name"))
 	if err != nil {
@@ -139,7 +139,9 @@ func (d *Dashboard) asset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", assetTypes[path.Ext(r.PathValue("name"))])
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	if r.PathValue("stamp") == d.stamp {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	_, _ = w.Write(text) // an error is the connection's
 }
 
@@ -184,7 +186,7 @@ func (d *Dashboard) refuse(w http.ResponseWriter, p *page, err error) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		redirect(w, p.Root+"ui/login?next="+escape(p.Here()))
+		redirect(w, p.Root+"ui/login?next="+escape(p.back()))
 		return
 	}
 	p.Data = problem
@@ -295,6 +297,22 @@ func (p *page) Here() string {
 		at += "?" + q
 	}
 	return at
+}
+
+// back is where a login leads back to: here, but without what may be an address, as of an
+// account. What it is stored as is for those to know who are logged in.
+func (p *page) back() string {
+	q, changed := p.request.URL.Query(), false
+	for key, values := range q {
+		if strings.Contains(strings.Join(values, ""), "@") {
+			q.Del(key)
+			changed = true
+		}
+	}
+	if !changed {
+		return p.Here()
+	}
+	return strings.TrimPrefix(p.request.URL.Path, "/") + "?" + q.Encode()
 }
 
 // OtherLang is the language to change to.
