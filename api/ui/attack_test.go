@@ -88,6 +88,29 @@ func TestTheWayToTheLoginHoldsNoAddress(t *testing.T) {
 	}
 }
 
+// A filter by an address leads to a page whose own address does not hold it.
+func TestAFilterByAnAddress(t *testing.T) {
+	s := newSite(t).ready()
+	s.account("user@example.com")
+	for _, path := range []string{"/ui/audit", "/ui/timeline"} {
+		page := s.get(path + "?account=" + s.book.Stored("user@example.com")).Body.String()
+		form := regexp.MustCompile(`<form class="tools" method="(\w+)"`).FindStringSubmatch(page)
+		if form == nil || form[1] != "post" || !strings.Contains(page, `name="account" value="user@example.com"`) {
+			t.Errorf("%s: the browser would put the account into the address: %q", path, form)
+		}
+		w := s.post(path, url.Values{"account": {"user@example.com"}, "target": {"claude"}, "provider": {""}})
+		want := ".." + path + "?account=" + s.book.Stored("user@example.com") + "&target=claude"
+		if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != want {
+			t.Errorf("%s leads to %d %q, not %q", path, w.Code, got, want)
+		}
+	}
+	s.cookie = ""
+	w := s.post("/ui/audit", url.Values{"account": {"user@example.com"}})
+	if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != "../ui/login?next=ui%2Faudit" {
+		t.Errorf("nobody is led to %d %q", w.Code, got)
+	}
+}
+
 // An account that is named twice is not sent on, and still no link holds an address.
 func TestAnAccountGivenTwice(t *testing.T) {
 	s := newSite(t).ready()

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -120,6 +121,8 @@ func (d *Dashboard) route() {
 	d.mux.HandleFunc("GET /ui/audit", d.view("audit.html", d.audit))
 	d.mux.HandleFunc("GET /ui/status", d.view("status.html", d.status))
 	d.mux.HandleFunc("GET /ui/timeline", d.view("timeline.html", d.timeline))
+	d.mux.HandleFunc("POST /ui/audit", d.ask)
+	d.mux.HandleFunc("POST /ui/timeline", d.ask)
 	d.mux.HandleFunc("GET /ui/replay", d.view("replay.html", d.replay))
 	d.mux.HandleFunc("GET /ui/rows", d.view("rows.html", d.rows))
 	d.mux.HandleFunc("GET /ui/login", d.showLogin)
@@ -172,6 +175,30 @@ func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 		p.Data = data
 		d.render(w, http.StatusOK, name, p)
 	}
+}
+
+// ask leads from a form of filters to the page that answers it. A form that a browser makes
+// an address of by itself would put an account there as it was typed.
+func (d *Dashboard) ask(w http.ResponseWriter, r *http.Request) {
+	p := d.page(r)
+	if err := d.client.get(r, "/v1/session", nil, &p.Session); err != nil {
+		d.refuse(w, p, err)
+		return
+	}
+	form, ok := p.form(w)
+	if !ok {
+		return
+	}
+	q := url.Values{}
+	for key := range form {
+		if v := form.Get(key); v != "" {
+			q.Set(key, v)
+		}
+	}
+	if account := q.Get("account"); account != "" {
+		q.Set("account", p.ID(account))
+	}
+	redirect(w, p.Root+strings.TrimPrefix(r.URL.Path, "/")+"?"+q.Encode())
 }
 
 // refuse answers with a problem of the API's: who is not logged in is asked to.

@@ -229,3 +229,24 @@ func TestCutOffIsNotLive(t *testing.T) {
 		t.Error("the page said that it was live while the daemon was away")
 	}
 }
+
+// The history says how many newer records match its filters, and a filter that is typed
+// leads to them.
+func TestNewerRecordsOfTheFilters(t *testing.T) {
+	s := open(t)
+	s.account("user@example.com", "antigravity")
+	s.account("team-1", "antigravity")
+	b := newTab(t, browse(t), s.url)
+	b.login(s.token, "Mia")
+	b.visit("ui/audit")
+	b.live()
+	b.write("input[name=account]", "user@example.com")
+	b.click("form.tools button")
+	b.wait("new URL(location.href).searchParams.get('account')?.startsWith('acct_')")
+	b.live()
+	s.limit("team-1")
+	s.limit("user@example.com")
+	b.wait("document.getElementById('newer').textContent.startsWith('1 newer')")
+	b.click("#newer a")
+	b.wait("document.querySelector('table.records tbody').innerText.includes('limit_observed')")
+}

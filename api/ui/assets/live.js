@@ -14,8 +14,9 @@ function show() {
   light.textContent = text;
 }
 
-// follow calls each record after seq once, in order. Pauses between attempts grow to 5 s.
-export function follow(seq, take) {
+// follow calls each record after seq once, in order; filter is a query of the stream's.
+// Pauses between attempts grow to 5 s.
+export function follow(seq, take, filter = '') {
   let last = Number(seq), pause = 500, turn = 0, timer, source;
   const stop = () => {
     turn++;
@@ -24,7 +25,7 @@ export function follow(seq, take) {
     connected = false;
   };
   const connect = () => {
-    source = new EventSource(root + 'v1/events/stream?after=' + last);
+    source = new EventSource(root + 'v1/events/stream?after=' + last + filter);
     source.onopen = () => { pause = 500; connected = true; show(); };
     source.onmessage = (m) => {
       const id = Number(m.lastEventId);
