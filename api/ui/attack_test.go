@@ -1,13 +1,16 @@
 package ui_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/abeyance/abeyance/api/ui"
 	"github.com/abeyance/abeyance/projection"
@@ -121,6 +124,52 @@ func TestAnAccountGivenTwice(t *testing.T) {
 			t.Errorf("it links to %s", l[1])
 		}
 	}
+}
+
+// Who may read asks for many pages at once: so many are made that the memory for a large
+// pool is bounded, and the others come after them.
+func TestFewPagesAreMadeAtOnce(t *testing.T) {
+	s := newSite(t).ready()
+	s.account("a1")
+	var mu sync.Mutex
+	now, most := 0, 0
+	count := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		now += n
+		most = max(most, now)
+	}
+	d, err := ui.New(ui.Options{API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/cells" {
+			count(1)
+			time.Sleep(10 * time.Millisecond) // long enough for all the others to begin
+			defer count(-1)
+		}
+		s.server.ServeHTTP(w, r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+			r.Header.Set("Cookie", s.cookie)
+			if d.ServeHTTP(w, r); w.Code != http.StatusOK {
+				t.Errorf("a page answered %d", w.Code)
+			}
+		})
+	}
+	wg.Wait()
+	if most > 4 || most < 2 {
+		t.Errorf("%d pages were made at once", most)
+	}
+	// Who gave up does not wait for a turn.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, w := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx), httptest.NewRecorder()
+	r.Header.Set("Cookie", s.cookie)
+	d.ServeHTTP(w, r)
 }
 
 // An asset under the stamp of another binary, as a browser asks while one replaces the

@@ -50,11 +50,16 @@ type Dashboard struct {
 	texts   map[string]catalogue          // by language
 	stamp   string                        // of the assets, in their URLs
 	mux     *http.ServeMux
+	making  chan struct{} // holds one for each page that is being made
 }
+
+// maxMaking is how many pages are made at once. That of a large pool takes a hundred
+// megabytes while it is made, and who may read may ask for many.
+const maxMaking = 4
 
 // New returns the dashboard. An error is a fault of the binary.
 func New(o Options) (*Dashboard, error) {
-	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}}
+	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}, making: make(chan struct{}, maxMaking)}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
@@ -167,6 +172,12 @@ func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 			redirect(w, p.Root+stored)
 			return
 		}
+		select {
+		case d.making <- struct{}{}:
+		case <-r.Context().Done():
+			return // nobody waits for it any more
+		}
+		defer func() { <-d.making }()
 		data, err := m(p)
 		if err != nil {
 			d.refuse(w, p, err)
