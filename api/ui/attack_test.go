@@ -54,6 +54,28 @@ func TestWhatHappensWhileAPageIsMadeIsNotMissed(t *testing.T) {
 	}
 }
 
+// A browser that logs in again leaves no session behind that nobody can end; a login that
+// fails ends none.
+func TestALoginEndsTheOneBefore(t *testing.T) {
+	s := newSite(t).ready()
+	before := s.cookie
+	s.post("/ui/login", url.Values{"token": {"aby_wrong"}})
+	if w := s.get("/v1/session"); w.Code != http.StatusOK {
+		t.Fatalf("a wrong token ended the session: %d", w.Code)
+	}
+	w := s.post("/ui/login", url.Values{"token": {s.token}, "person": {"Noor"}})
+	if s.cookie, _, _ = strings.Cut(w.Header().Get("Set-Cookie"), ";"); s.cookie == before || len(w.Header()["Set-Cookie"]) != 1 {
+		t.Fatalf("the cookies: %q", w.Header()["Set-Cookie"])
+	}
+	if w := s.get("/v1/session"); !strings.Contains(w.Body.String(), "Noor") {
+		t.Errorf("the new session: %s", w.Body)
+	}
+	s.cookie = before
+	if w := s.get("/v1/session"); w.Code != http.StatusUnauthorized {
+		t.Errorf("the session before goes on: %d", w.Code)
+	}
+}
+
 // The methods of HTTP are whatever a client writes, and labels of metrics are for ever.
 func TestAMethodIsNoLabel(t *testing.T) {
 	s := newSite(t).ready()
