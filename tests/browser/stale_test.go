@@ -250,3 +250,17 @@ func TestNewerRecordsOfTheFilters(t *testing.T) {
 	b.click("#newer a")
 	b.wait("document.querySelector('table.records tbody').innerText.includes('limit_observed')")
 }
+
+// A provider that runs out comes first at once, not when somebody loads the page again.
+func TestWhatRunsOutComesFirst(t *testing.T) {
+	s := open(t)
+	s.account("team-1", "antigravity")
+	s.account("solo", "codex")
+	b := newTab(t, browse(t), s.url)
+	b.login(s.token, "Mia")
+	b.live()
+	b.wait("document.querySelector('section.pool').dataset.provider === 'antigravity'")
+	s.call(http.MethodPost, "/v1/suspend", map[string]any{"account": "solo", "reason": "r", "forever": true})
+	b.wait("document.querySelector('section.pool').dataset.provider === 'codex'")
+	b.live()
+}

@@ -139,7 +139,10 @@ function take(fresh, accounts) {
       rows.set(account, row);
     }
   }
-  return missing.size === 0; // accounts that are gone count in heads that were not asked for
+  // Accounts that are gone count in heads that were not asked for; and providers with a group
+  // that nothing is usable of come first.
+  const bad = Array.from(grid.querySelectorAll('section.pool'), (s) => s.querySelector('th.exhausted') !== null);
+  return missing.size === 0 && !bad.some((now, i) => now && i > 0 && !bad[i - 1]);
 }
 
 // renew takes the whole page anew, when its tables are others.
