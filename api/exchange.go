@@ -84,7 +84,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case callerOf(r.Context()) == nil && !s.hosts.allow(r): // whoever made the request was found out elsewhere
 		x.problem(misdirected(r.Host))
 	case err == nil && page != nil:
-		x.route = r.Method + " page"
+		x.route = pageRoute(r.Method)
 		page.ServeHTTP(x, r)
 	case s.backend.Load() == nil && r.URL.Path != "/healthz":
 		x.problem(starting())

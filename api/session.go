@@ -37,7 +37,7 @@ const (
 	secretLength = 43
 	// sessionLife is how long a login lasts: a working day.
 	sessionLife = 12 * time.Hour
-	// maxSessions bounds the file; the login that is over first makes room.
+	// maxSessions bounds the file; see makeRoom.
 	maxSessions = 256
 	// sessionCookie begins the cookie's name. What follows is random and of the data
 	// directory: browsers do not keep the cookies of two ports apart.
@@ -132,12 +132,25 @@ func (s *Sessions) create(k *token, person string) (secret string, n session, er
 	defer s.mu.Unlock()
 	s.sweep()
 	if len(s.list) >= maxSessions {
-		first := slices.MinFunc(s.list, func(a, b session) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
-		first.end()
-		s.sweep()
+		s.makeRoom()
 	}
 	s.list = append(s.list, n)
 	return secret, n, s.write()
+}
+
+// makeRoom ends one session: of the token that has the most, the one that is over first.
+// So no token can log out those of the others. The caller holds s.mu.
+func (s *Sessions) makeRoom() {
+	// count :: token → its sessions
+	count := map[string]int{}
+	for i := range s.list {
+		count[s.list[i].Token]++
+	}
+	first := slices.MinFunc(s.list, func(a, b session) int {
+		return cmp.Or(count[b.Token]-count[a.Token], a.ExpiresAt.Compare(b.ExpiresAt))
+	})
+	first.end()
+	s.sweep()
 }
 
 // remove ends a session at once, with the streams that it opened.

@@ -248,3 +248,13 @@ func TestSessionsAreBounded(t *testing.T) {
 	b.logged(first, request{method: http.MethodGet, path: "/v1/head"}).problem(http.StatusUnauthorized, "unauthorized")
 	b.logged(second, request{method: http.MethodGet, path: "/v1/head"}).want(http.StatusOK)
 }
+
+// Who may only read cannot log the others out by logging in again and again.
+func TestNoTokenLogsTheOthersOut(t *testing.T) {
+	b := newBench(t)
+	admin := b.login("admin", "Mia")
+	for range 300 {
+		b.login("read", "")
+	}
+	b.logged(admin, request{method: http.MethodGet, path: "/v1/head"}).want(http.StatusOK)
+}

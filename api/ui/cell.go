@@ -27,7 +27,7 @@ type cellPage struct {
 // cell makes the page of a cell.
 func (d *Dashboard) cell(p *page) (any, error) {
 	q := p.request.URL.Query()
-	c := &cellPage{ID: q.Get("account"), Target: q.Get("target"), At: q.Get("at")}
+	c := &cellPage{ID: p.ID(q.Get("account")), Target: q.Get("target"), At: q.Get("at")}
 	if err := p.get("/v1/why", map[string]string{"account": c.ID, "target": c.Target, "at": c.At}, &c.Why); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (d *Dashboard) cell(p *page) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Now, c.Seq = g.Now, g.Seq
+	c.Now, c.Seq = g.Now, min(g.Seq, c.Why.AsOfSeq)
 	for _, one := range list {
 		if one.Target == c.Why.Target {
 			c.Cell = one

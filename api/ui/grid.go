@@ -123,6 +123,7 @@ func (p *page) loadGrid(at string) (*grid, error) {
 	if err := p.get("/v1/summary", nil, &g.Summary); err != nil {
 		return nil, err
 	}
+	g.since(g.Summary.AsOfSeq)
 	list, err := p.cells(map[string]string{"at": at}, g)
 	if err != nil {
 		return nil, err
@@ -140,7 +141,8 @@ func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 		if err := p.get("/v1/cells", query, &answer); err != nil {
 			return nil, err
 		}
-		g.Now, g.Seq = answer.Now.Time, answer.AsOfSeq
+		g.Now = answer.Now.Time
+		g.since(answer.AsOfSeq)
 		for _, c := range answer.Items {
 			list = append(list, cell{CellRow: c, Now: g.Now, ID: p.ID(c.Account)})
 		}
@@ -149,6 +151,14 @@ func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 			return list, nil
 		}
 		query["page_token"] = *answer.NextPageToken
+	}
+}
+
+// since notes what a part of the page is of. The page is followed from its oldest part
+// on: what was recorded between two of them is in one and not in the other.
+func (g *grid) since(seq uint64) {
+	if g.Seq == 0 || seq < g.Seq {
+		g.Seq = seq
 	}
 }
 

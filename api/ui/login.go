@@ -42,6 +42,9 @@ func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
 		d.refuseLogin(w, p, loginForm{Next: next, Person: form.Get("person")}, err)
 		return
 	}
+	// The session that the browser had would go on for hours with nobody to end it. That there
+	// was none is no mistake.
+	_, _ = d.client.do(r, call{method: http.MethodDelete, path: "/v1/session"}, new(api.SessionEnded))
 	w.Header()["Set-Cookie"] = header["Set-Cookie"]
 	redirect(w, p.Root+next)
 }

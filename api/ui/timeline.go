@@ -16,8 +16,10 @@ const (
 	maxBars  = 4000 // episodes drawn
 	maxTicks = 5000 // 429s drawn; the strip counts more
 	maxCount = 20_000
-	minRange = time.Minute
-	strips   = 120 // parts of the density strip
+	// maxLooked bounds the 429s that are looked at, of whatever provider.
+	maxLooked = 200_000
+	minRange  = time.Minute
+	strips    = 120 // parts of the density strip
 )
 
 // The picture's measures, in the units of its view box.
@@ -184,7 +186,7 @@ func (t *timeline) limits(p *page) (list []api.EventRow, err error) {
 	q := t.ask("since", "until")
 	delete(q, "provider")
 	q["kind"] = "limit_observed"
-	for {
+	for looked := 0; ; {
 		var answer api.Page[api.EventRow]
 		if err := p.get("/v1/events", q, &answer); err != nil {
 			return nil, err
@@ -197,7 +199,7 @@ func (t *timeline) limits(p *page) (list []api.EventRow, err error) {
 		if answer.NextPageToken == nil {
 			return list, nil
 		}
-		if len(list) >= maxCount {
+		if looked += len(answer.Items); len(list) >= maxCount || looked >= maxLooked {
 			t.Cut = true
 			return list, nil
 		}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -49,11 +50,16 @@ type Dashboard struct {
 	texts   map[string]catalogue          // by language
 	stamp   string                        // of the assets, in their URLs
 	mux     *http.ServeMux
+	making  chan struct{} // holds one for each page that is being made
 }
+
+// maxMaking is how many pages are made at once. That of a large pool takes a hundred
+// megabytes while it is made, and who may read may ask for many.
+const maxMaking = 4
 
 // New returns the dashboard. An error is a fault of the binary.
 func New(o Options) (*Dashboard, error) {
-	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}}
+	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}, making: make(chan struct{}, maxMaking)}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
@@ -120,6 +126,8 @@ func (d *Dashboard) route() {
 	d.mux.HandleFunc("GET /ui/audit", d.view("audit.html", d.audit))
 	d.mux.HandleFunc("GET /ui/status", d.view("status.html", d.status))
 	d.mux.HandleFunc("GET /ui/timeline", d.view("timeline.html", d.timeline))
+	d.mux.HandleFunc("POST /ui/audit", d.ask)
+	d.mux.HandleFunc("POST /ui/timeline", d.ask)
 	d.mux.HandleFunc("GET /ui/replay", d.view("replay.html", d.replay))
 	d.mux.HandleFunc("GET /ui/rows", d.view("rows.html", d.rows))
 	d.mux.HandleFunc("GET /ui/login", d.showLogin)
@@ -131,7 +139,7 @@ func (d *Dashboard) route() {
 }
 
 // asset serves a script or a style. Its URL changes with the binary, so that browsers may
-// keep it for ever.
+// keep it for ever: but not under the URL of another binary, as while one replaces another.
 func (d *Dashboard) asset(w http.ResponseWriter, r *http.Request) {
 	text, err := files.ReadFile("assets/" + r.PathValue("name"))
 	if err != nil {
@@ -139,7 +147,9 @@ func (d *Dashboard) asset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", assetTypes[path.Ext(r.PathValue("name"))])
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	if r.PathValue("stamp") == d.stamp {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	_, _ = w.Write(text) // an error is the connection's
 }
 
@@ -162,6 +172,12 @@ func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 			redirect(w, p.Root+stored)
 			return
 		}
+		select {
+		case d.making <- struct{}{}:
+		case <-r.Context().Done():
+			return // nobody waits for it any more
+		}
+		defer func() { <-d.making }()
 		data, err := m(p)
 		if err != nil {
 			d.refuse(w, p, err)
@@ -170,6 +186,30 @@ func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 		p.Data = data
 		d.render(w, http.StatusOK, name, p)
 	}
+}
+
+// ask leads from a form of filters to the page that answers it. A form that a browser makes
+// an address of by itself would put an account there as it was typed.
+func (d *Dashboard) ask(w http.ResponseWriter, r *http.Request) {
+	p := d.page(r)
+	if err := d.client.get(r, "/v1/session", nil, &p.Session); err != nil {
+		d.refuse(w, p, err)
+		return
+	}
+	form, ok := p.form(w)
+	if !ok {
+		return
+	}
+	q := url.Values{}
+	for key := range form {
+		if v := form.Get(key); v != "" {
+			q.Set(key, v)
+		}
+	}
+	if account := q.Get("account"); account != "" {
+		q.Set("account", p.ID(account))
+	}
+	redirect(w, p.Root+strings.TrimPrefix(r.URL.Path, "/")+"?"+q.Encode())
 }
 
 // refuse answers with a problem of the API's: who is not logged in is asked to.
@@ -184,7 +224,7 @@ func (d *Dashboard) refuse(w http.ResponseWriter, p *page, err error) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		redirect(w, p.Root+"ui/login?next="+escape(p.Here()))
+		redirect(w, p.Root+"ui/login?next="+escape(p.back()))
 		return
 	}
 	p.Data = problem
@@ -295,6 +335,22 @@ func (p *page) Here() string {
 		at += "?" + q
 	}
 	return at
+}
+
+// back is where a login leads back to: here, but without what may be an address, as of an
+// account. What it is stored as is for those to know who are logged in.
+func (p *page) back() string {
+	q, changed := p.request.URL.Query(), false
+	for key, values := range q {
+		if strings.Contains(strings.Join(values, ""), "@") {
+			q.Del(key)
+			changed = true
+		}
+	}
+	if !changed {
+		return p.Here()
+	}
+	return strings.TrimPrefix(p.request.URL.Path, "/") + "?" + q.Encode()
 }
 
 // OtherLang is the language to change to.

@@ -34,7 +34,9 @@ function begin(name, filter, button) {
   dialog.returnValue = '';
   dialog.showModal();
   byId('act-reason').focus();
-  dialog.addEventListener('close', () => button.focus(), { once: true });
+  dialog.addEventListener('close', () => { // the page may have been made anew meanwhile
+    (button.isConnected ? button : document.querySelector(`button[data-verb="${name}"]`) || document.getElementById('main')).focus();
+  }, { once: true });
   look();
 }
 
@@ -58,8 +60,15 @@ async function look() {
   const mine = asked = {};
   preview = undefined;
   ready();
+  const question = body(true);
+  if (!question.provider && !question.target && !question.account) { // nothing is named yet
+    byId('act-preview').replaceChildren();
+    byId('act-confirm').hidden = true;
+    wrong('');
+    return;
+  }
   try {
-    const answer = await api('POST', 'v1/' + verb, body(true));
+    const answer = await api('POST', 'v1/' + verb, question);
     if (asked !== mine) return;
     preview = answer;
     wrong('');
@@ -108,8 +117,10 @@ function ready() {
 
 let typing;
 form?.addEventListener('input', (e) => {
+  const same = e.target.id === 'act-typed' || e.target.name === 'reason'; // they change nothing of the preview
+  if (!same) asked = preview = undefined; // what was shown is not what would be done now
   ready();
-  if (e.target.id === 'act-typed' || e.target.name === 'reason') return; // they change nothing of the preview
+  if (same) return;
   clearTimeout(typing);
   typing = setTimeout(look, 200);
 });

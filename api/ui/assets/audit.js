@@ -8,6 +8,12 @@ const audit = document.getElementById('audit');
 const newer = document.getElementById('newer');
 let count = 0;
 
+// Of the filters those that the stream has: the others are times.
+let filter = '';
+for (const [key, value] of new URL(location.href).searchParams) {
+  if (value && ['account', 'target', 'kind', 'actor', 'correlation_id'].includes(key)) filter += '&' + key + '=' + encodeURIComponent(value);
+}
+
 follow(audit.dataset.seq, () => {
   count++;
   if (!('newest' in audit.dataset)) return;
@@ -15,4 +21,4 @@ follow(audit.dataset.seq, () => {
   link.href = location.href;
   link.textContent = say('js.newer', count);
   newer.replaceChildren(link);
-});
+}, filter);

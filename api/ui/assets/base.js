@@ -53,9 +53,10 @@ export function countDown() {
 export async function part(path, signal) {
   const answer = await fetch(root + path, { headers: { 'X-Abeyance-Part': '1' }, signal, redirect: 'error' });
   if (answer.status === 401) { leave(); throw new Error('logged out'); }
-  const text = await answer.text();
-  if (!answer.ok) throw new Error('HTTP ' + answer.status);
-  return new DOMParser().parseFromString(text, 'text/html').body;
+  const body = new DOMParser().parseFromString(await answer.text(), 'text/html').body;
+  if (answer.ok) return body;
+  const why = body.querySelector('[role="alert"]')?.textContent || 'HTTP ' + answer.status;
+  throw Object.assign(new Error(why), { status: answer.status });
 }
 
 // leave goes to the login, and comes back here after it.

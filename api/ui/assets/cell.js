@@ -1,7 +1,7 @@
 // One cell: its page is made anew whenever a record about the account arrives.
 
 import { part, setTime, countDown } from './base.js';
-import { follow, behind } from './live.js';
+import { follow, renewal } from './live.js';
 import { offer } from './act.js';
 
 let cell = document.getElementById('cell');
@@ -9,33 +9,19 @@ setTime(cell.dataset.now);
 countDown();
 offer(document.getElementById('main'), (b) => ({ account: b.dataset.account, target: b.dataset.target }));
 
-let timer, busy = false, again = false;
-
-async function renew() {
-  timer = undefined;
-  if (busy) { again = true; return; }
-  busy = true;
-  try {
-    const fresh = (await part('ui/cell' + location.search)).querySelector('#cell');
-    setTime(fresh.dataset.now);
-    const held = cell.contains(document.activeElement) ? document.activeElement.dataset.verb : undefined;
-    cell.replaceWith(fresh);
-    cell = fresh;
-    if (held) (cell.querySelector(`button[data-verb="${held}"]`) || cell.querySelector('button, a'))?.focus();
-    behind(0);
-  } catch {
-    again = true; // the daemon is away
-  } finally {
-    busy = false;
-    if (again) { again = false; timer ||= setTimeout(renew, 1000); }
-  }
-}
+const renew = renewal(60, async () => {
+  const fresh = (await part('ui/cell' + location.search)).querySelector('#cell');
+  setTime(fresh.dataset.now);
+  const held = cell.contains(document.activeElement) ? document.activeElement.dataset.verb : undefined;
+  cell.replaceWith(fresh);
+  cell = fresh;
+  if (held) (cell.querySelector(`button[data-verb="${held}"]`) || cell.querySelector('button, a'))?.focus();
+});
 
 // A past moment does not change.
 if (!cell.dataset.at) {
   const account = cell.dataset.account;
   follow(cell.dataset.seq, (r) => {
-    const about = r.account === account || !r.account || (r.data?.cells || []).some((c) => c.account === account);
-    if (about) timer ||= setTimeout(renew, 60);
+    if (r.account === account || !r.account || (r.data?.cells || []).some((c) => c.account === account)) renew();
   });
 }

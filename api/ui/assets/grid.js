@@ -58,7 +58,8 @@ function apply() {
   for (const pool of grid.querySelectorAll('section.pool')) pool.hidden = !pool.querySelector('tbody tr:not([hidden])');
   document.getElementById('shown').textContent = words.length ? say('js.shown', shown, rows.size) : '';
   const at = new URL(location.href);
-  if (filter.value) at.searchParams.set('q', filter.value); else at.searchParams.delete('q');
+  // An address is not for histories and logs, where that of the page may go.
+  if (filter.value && !filter.value.includes('@')) at.searchParams.set('q', filter.value); else at.searchParams.delete('q');
   if (sort.value !== 'account') at.searchParams.set('sort', sort.value); else at.searchParams.delete('sort');
   history.replaceState(null, '', at);
 }
@@ -77,7 +78,7 @@ function order() {
     const list = Array.from(body.rows);
     if (sort.value === 'back') list.sort((a, b) => back(a) - back(b) || compare(a, b));
     else list.sort(compare);
-    body.append(...list);
+    if (list.some((row, i) => row !== body.rows[i])) body.append(...list);
   }
 }
 
@@ -89,7 +90,8 @@ filter.form.addEventListener('submit', (e) => { e.preventDefault(); apply(); });
 sort.addEventListener('change', () => { order(); apply(); });
 const asked = new URL(location.href).searchParams;
 filter.value = asked.get('q') || '';
-if (asked.get('sort') === 'back') { sort.value = 'back'; order(); }
+if (asked.get('sort') === 'back') sort.value = 'back';
+order(); // the server knows the names that accounts are stored under
 if (filter.value) apply();
 
 // Bulk: what the filter names is where the dialog begins.
@@ -137,22 +139,29 @@ function take(fresh, accounts) {
       rows.set(account, row);
     }
   }
-  for (const account of missing) { rows.get(account)?.remove(); rows.delete(account); }
-  return true;
+  // Accounts that are gone count in heads that were not asked for; and providers with a group
+  // that nothing is usable of come first.
+  const bad = Array.from(grid.querySelectorAll('section.pool'), (s) => s.querySelector('th.exhausted') !== null);
+  return missing.size === 0 && !bad.some((now, i) => now && i > 0 && !bad[i - 1]);
 }
 
 // renew takes the whole page anew, when its tables are others.
 async function renew() {
   const fresh = await part('');
   const next = fresh.querySelector('#grid-pools');
+  setTime(next.dataset.now);
+  const held = document.activeElement.closest('#grid-pools tr')?.dataset.account;
   document.getElementById('grid-pools').replaceWith(next);
   replace(document.getElementById('alerts'), fresh.querySelector('#alerts'));
   index();
   order();
+  if (held !== undefined) rows.get(held)?.querySelector('a').focus({ preventScroll: true });
 }
 
-let waiting = new Set(), whole = false, busy = false, timer;
-const most = 200; // accounts in one question
+const waiting = new Set();
+let whole = false, busy = false, timer;
+const most = 2000; // accounts of which rows are asked for; if there are more, all are
+const longest = 6000; // of the address of a question: servers bound it
 
 // tell notes what a record is about.
 function tell(record) {
@@ -162,8 +171,38 @@ function tell(record) {
     if (rows.has(a)) waiting.add(a); else whole = true; // its id for links is not known yet
   }
   if (!record.account && cells.length === 0) whole = true;
-  behind(waiting.size);
+  behind(waiting.size || 1);
   if (!timer) timer = setTimeout(settle, 60);
+}
+
+// several takes accounts for one question, each with its part of the address.
+function several() {
+  const some = new Map();
+  let length = 0;
+  for (const a of waiting) {
+    if (!rows.has(a)) { waiting.delete(a); whole = true; continue; } // it went while this waited
+    const text = 'account=' + encodeURIComponent(rows.get(a).dataset.id);
+    length += text.length + 1;
+    if (some.size > 0 && length > longest) break;
+    some.set(a, text);
+  }
+  return some;
+}
+
+// ask has some rows made anew, or the whole page if there are none. What comes while the
+// answer is made may not be in it, and counts anew.
+async function ask(some) {
+  if (some.size === 0) {
+    whole = false;
+    waiting.clear();
+    await renew();
+    return;
+  }
+  for (const a of some.keys()) waiting.delete(a);
+  const fresh = await part('ui/rows?' + Array.from(some.values()).join('&'));
+  setTime(fresh.firstElementChild.dataset.now);
+  if (!take(fresh, some.keys())) whole = true;
+  else if (sort.value === 'back') order();
 }
 
 // settle asks for what has changed, one question at a time.
@@ -171,19 +210,18 @@ async function settle() {
   timer = undefined;
   if (busy) return;
   busy = true;
+  let some;
   try {
     while (whole || waiting.size > 0) {
-      if (whole || waiting.size > 2000) { whole = false; waiting = new Set(); await renew(); continue; }
-      const some = Array.from(waiting).slice(0, most);
-      const fresh = await part('ui/rows?' + some.map((a) => 'account=' + encodeURIComponent(rows.get(a).dataset.id)).join('&'));
-      setTime(fresh.firstElementChild.dataset.now);
-      for (const a of some) waiting.delete(a);
-      if (!take(fresh, some)) whole = true;
-      else if (sort.value === 'back') order();
+      some = whole || waiting.size > most ? new Map() : several();
+      await ask(some);
       if (filter.value) apply();
     }
     behind(0);
-  } catch {
+  } catch (e) {
+    if (e.status < 500) { location.reload(); return; } // it says what is wrong
+    if (some.size === 0) whole = true;
+    for (const a of some.keys()) waiting.add(a);
     timer = setTimeout(settle, 2000); // the daemon is away
   } finally {
     busy = false;
