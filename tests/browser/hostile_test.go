@@ -56,7 +56,8 @@ func TestHostileTexts(t *testing.T) {
 		s.call(http.MethodPost, "/v1/suspend", map[string]any{"account": account, "target": fmt.Sprintf("g%d", i), "reason": text, "forever": true, "on_behalf_of": text})
 		s.call(http.MethodPost, "/v1/reports", map[string]any{
 			"account": account, "provider": "kimi", "model": fmt.Sprintf("m%d-%s", i, account), "status": 429,
-			"headers": map[string]string{"Retry-After": "3600"}, "body": `{"error":{"message":` + quote(text) + `,"type":"exceeded_current_quota_error"}}`,
+			"headers": map[string]string{"Retry-After": "3600"},
+			"body":    `{"error":{"message":` + quote("upstream says "+text) + `,"type":"exceeded_current_quota_error"}}`,
 		})
 	}
 	b := newTab(t, browse(t), s.url)
@@ -87,6 +88,9 @@ func TestHostileTexts(t *testing.T) {
 		q := url.Values{"account": {id(text)}, "target": {fmt.Sprintf("g%d", i)}}
 		look("ui/cell?"+q.Encode(), []string{text, id(text)})
 		look("ui/audit?"+url.Values{"account": {id(text)}, "seq": {"3"}}.Encode(), nil)
+		// What the upstream said, as far as it is evidence, is shown to the letter.
+		whole := url.Values{"account": {id(text)}}.Encode()
+		look("ui/cell?"+whole, []string{s.evidence(whole)})
 	}
 	// The dialog shows what the scripts are told.
 	q := url.Values{"account": {id(texts[1])}, "target": {"g1"}}
@@ -114,3 +118,15 @@ func TestHostileTexts(t *testing.T) {
 }
 
 func quote(text string) string { return fmt.Sprintf("%q", text) }
+
+// evidence is what of an upstream's answer the API shows for the cells of an account.
+func (s *site) evidence(query string) string {
+	s.t.Helper()
+	for _, c := range s.call(http.MethodGet, "/v1/why?"+query, nil)["cells"].([]any) {
+		if text, _ := c.(map[string]any)["evidence"].(string); strings.Contains(text, "upstream says") {
+			return text
+		}
+	}
+	s.t.Fatalf("no evidence of %s", query)
+	return ""
+}

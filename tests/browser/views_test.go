@@ -7,6 +7,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/abeyance/abeyance/tests/incident"
 )
@@ -42,4 +43,23 @@ func TestViewsOfTheIncident(t *testing.T) {
 			b.shot(name + "-" + scheme)
 		}
 	}
+}
+
+// The keyboard goes through an incident by the minute, too.
+func TestReplayByTheMinute(t *testing.T) {
+	dir, _ := incident.Open(t)
+	s := openDir(t, dir)
+	b := newTab(t, browse(t), s.url)
+	b.login(s.token, "Mia")
+	b.visit("ui/replay?at=2026-09-15T06:02:00Z")
+	at := "document.getElementById('moment').dataset.now === %s"
+	b.wait(at, "2026-09-15T06:02:00Z")
+	b.press(kb.PageUp)
+	b.wait(at, "2026-09-15T06:01:00Z")
+	b.press(kb.PageUp)
+	b.wait(at, "2026-09-15T06:00:00Z")
+	b.press(kb.PageDown)
+	b.wait(at, "2026-09-15T06:01:00Z")
+	b.click("#minute-next")
+	b.wait(at, "2026-09-15T06:02:00Z")
 }
