@@ -173,7 +173,7 @@ func (b *backup) request(ctx context.Context) (*http.Response, error) {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("the daemon at %s does not answer: %w", c.address(), err)
+		return nil, c.unreachable(err)
 	}
 	return res, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,10 +116,15 @@ func (c *client) do(ctx context.Context, q call, out any) error {
 	return nil
 }
 
+// unreachable says that no answer came, and what to do about a certificate that nobody
+// here has signed: Go's message names no way on.
 func (c *client) unreachable(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the address is said once
+	}
+	if _, strange := errors.AsType[x509.UnknownAuthorityError](err); strange {
+		return fmt.Errorf("the certificate of the daemon at %s is signed by nobody known here: if it is your own, name it in SSL_CERT_FILE: %w", c.address(), err)
 	}
 	return fmt.Errorf("the daemon at %s does not answer: %w", c.address(), err)
 }

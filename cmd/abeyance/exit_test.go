@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -235,6 +237,22 @@ func TestNothingColoursWhatIsNoTerminal(t *testing.T) {
 		env := &environment{standard: standard{out: new(strings.Builder)}, coloured: c.on, getenv: func(name string) string { return c.vars[name] }}
 		if got := env.colours(); got != c.want {
 			t.Errorf("%v on a terminal %t: %t", c.vars, c.on, got)
+		}
+	}
+}
+
+// TestAStrangeCertificate is no daemon that does not answer: every command says what to do.
+func TestAStrangeCertificate(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // "remote error: bad certificate"
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	args := exitFiles(t)
+	vars := map[string]string{envURL: srv.URL, envTokenFile: writePrivate(t, filepath.Join(t.TempDir(), "token"), "aby_a")}
+	for _, line := range asking() {
+		code, out, errs := runWith(t, vars, "", args(line)...)
+		if code != exitFailure || !strings.Contains(errs, "SSL_CERT_FILE") || strings.Contains(errs, "does not answer") || out != "" {
+			t.Errorf("%s: exit %d: %s%s", line, code, out, errs)
 		}
 	}
 }

@@ -140,7 +140,7 @@ func (x *export) fetch(ctx context.Context, daemon *client, w io.Writer) error {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("the daemon at %s does not answer: %w", c.address(), err)
+		return c.unreachable(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
