@@ -52,13 +52,16 @@ func TestTenThousandCells(t *testing.T) {
 	if n := eval[int](b, "document.querySelectorAll('#grid td[data-target]:not(.other)').length"); n != 3*3334 {
 		t.Fatalf("%d cells", n)
 	}
-	for text, want := range map[string]int{"account-05*": 100, "group:claude state:cooling": 0, "": 3334} {
-		began := time.Now()
-		b.write("#filter", text)
-		b.wait("document.querySelectorAll('#grid tbody tr:not([hidden])').length === %s", want)
-		t.Logf("%v to filter by %q, key after key", time.Since(began), text)
-	}
+	const shown = "document.querySelectorAll('#grid tbody tr:not([hidden])').length === %s"
 	began := time.Now()
+	b.write("#filter", "account-05*")
+	b.wait(shown, 100)
+	t.Logf("%v to filter by 11 keys, one after another", time.Since(began))
+	began = time.Now()
+	eval[any](b, "const f = document.getElementById('filter'); f.value = ''; f.dispatchEvent(new Event('input')); 1")
+	b.wait(shown, 3334)
+	t.Logf("%v to show all again", time.Since(began))
+	began = time.Now()
 	s.limit("account-3000")
 	b.wait(status+" === 'cooling'", "account-3000")
 	t.Logf("%v until a change shows", time.Since(began))
