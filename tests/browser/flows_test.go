@@ -338,6 +338,7 @@ func TestTimelineOpensTheRecord(t *testing.T) {
 	// The keys move and zoom, and the range is in the address.
 	eval[any](b, "history.back()")
 	b.wait("document.querySelector('svg.timeline rect.b-cooling')")
+	b.live() // by then the script hears keys
 	before := eval[string](b, "location.search")
 	b.press("-")
 	b.wait("location.search !== %s && document.getElementById('timeline')", before)

@@ -17,6 +17,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// patience is how long a step may take on a machine that is busy with other tests.
+const patience = time.Minute
+
 // chromium finds the browser, or skips the test with the reason.
 func chromium(t *testing.T) string {
 	t.Helper()
@@ -124,7 +127,7 @@ func (b *tab) check() {
 // do runs actions within a time.
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatal(err)
@@ -140,7 +143,7 @@ func (b *tab) visit(path string) {
 // eval evaluates JavaScript.
 func eval[T any](b *tab, script string, args ...any) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](fill(script, args...), chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -169,7 +172,7 @@ func fill(script string, args ...any) string {
 func (b *tab) wait(script string, args ...any) {
 	b.t.Helper()
 	script = fill(script, args...)
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+script+")"))
 		cancel()
@@ -186,7 +189,7 @@ func (b *tab) wait(script string, args ...any) {
 // click clicks what a CSS selector finds first.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	for {
 		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
