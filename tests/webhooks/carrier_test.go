@@ -30,14 +30,32 @@ type carrier struct {
 	known    map[string]bool // ids that were acknowledged
 	again    int             // attempts with such an id
 	fired    map[string]int  // kills by when they came
-	restarts sync.WaitGroup
+	running  int             // goroutines of ours: kills and restarts to come
+	idle     *sync.Cond      // on mu: running has fallen
 }
 
 func newCarrier(r *receiver, seed uint64) *carrier {
-	return &carrier{
+	c := &carrier{
 		receiver: r, http: &http.Transport{}, rand: rand.New(rand.NewPCG(seed, 1)), next: 20,
 		known: map[string]bool{}, fired: map[string]int{},
 	}
+	c.idle = sync.NewCond(&c.mu)
+	return c
+}
+
+// aside runs something that peace waits for. No sync.WaitGroup: one may begin while another
+// is waited for.
+func (c *carrier) aside(f func()) {
+	c.mu.Lock()
+	c.running++
+	c.mu.Unlock()
+	go func() {
+		f()
+		c.mu.Lock()
+		c.running--
+		c.mu.Unlock()
+		c.idle.Broadcast()
+	}()
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -54,13 +72,13 @@ func (c *carrier) RoundTrip(q *http.Request) (*http.Response, error) {
 	case "before":
 		c.kill(when)
 	case "during":
-		c.restarts.Go(func() {
+		c.aside(func() {
 			time.Sleep(after)
 			c.kill(when)
 		})
 	case "written":
 		q.Header.Set(holdHeader, "1")
-		c.restarts.Go(func() {
+		c.aside(func() {
 			c.receiver.has(e.ID)
 			c.kill(when)
 		})
@@ -106,7 +124,7 @@ func (c *carrier) taken(e entry) {
 // carryLater carries a message once, whatever comes of it.
 func (c *carrier) carryLater(q *http.Request) {
 	q = q.WithContext(c.receiver.t.Context())
-	c.restarts.Go(func() {
+	c.aside(func() {
 		if answer, err := c.http.RoundTrip(q); err == nil {
 			answer.Body.Close()
 		}
@@ -122,7 +140,7 @@ func (c *carrier) kill(when string) {
 	c.fired[when]++
 	wait := 20*time.Millisecond + time.Duration(c.rand.IntN(700))*time.Millisecond
 	c.mu.Unlock()
-	c.restarts.Go(func() {
+	c.aside(func() {
 		time.Sleep(wait)
 		if err := c.receiver.start(); err != nil {
 			c.receiver.t.Error(err)
@@ -133,7 +151,8 @@ func (c *carrier) kill(when string) {
 // peace ends the kills, and returns when the receiver is up for good.
 func (c *carrier) peace() {
 	c.mu.Lock()
-	c.next = 0
-	c.mu.Unlock()
-	c.restarts.Wait()
+	defer c.mu.Unlock()
+	for c.next = 0; c.running > 0; {
+		c.idle.Wait()
+	}
 }
