@@ -4,32 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
-)
 
-// program builds the abeyance binary once for the tests that run it for real.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "abeyance-tests-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "abeyance")
-	out, err := exec.Command("go", "build", "-o", path, module+"/cmd/abeyance").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+	"github.com/abeyance/abeyance/tests/program"
+)
 
 func TestMain(m *testing.M) {
 	if be := otherProcess(); be != nil {
@@ -37,16 +20,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
-	if path, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
+	program.Remove()
 	os.Exit(code)
-}
-
-// environ is the environment without the variables of the tests, which the program would
-// wonder about, and without settings of whoever runs them.
-func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "ABEYANCE_") })
 }
 
 // daemon is an abeyance process that serves a directory.
@@ -54,42 +29,23 @@ type daemon struct {
 	t     *testing.T
 	dir   string
 	cmd   *exec.Cmd
-	out   *lockedBuffer
+	out   *program.Output
 	url   string
 	token string
 	ended bool
-}
-
-// lockedBuffer takes what a process prints while a test may read it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // startDaemon serves dir and waits until it is ready. The process ends with the
 // test.
 func startDaemon(t *testing.T, dir string, args ...string) *daemon {
 	t.Helper()
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, dir: dir, out: new(lockedBuffer)}
-	// Tests change more in a second than operators do.
-	d.cmd = exec.Command(path, append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--max-changes-per-second", "0"}, args...)...)
-	d.cmd.Stdout, d.cmd.Stderr, d.cmd.Env = d.out, d.out, environ()
+	d := &daemon{t: t, dir: dir, out: new(program.Output)}
+	d.cmd = exec.Command(path, append(program.Serve(dir, "127.0.0.1:0"), args...)...)
+	d.cmd.Stdout, d.cmd.Stderr, d.cmd.Env = d.out, d.out, program.Environ()
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,25 +60,9 @@ func startDaemon(t *testing.T, dir string, args ...string) *daemon {
 }
 
 func (d *daemon) ready() bool {
-	var info struct {
-		URL string `json:"url"`
-		PID int    `json:"pid"`
-	}
-	doc, err := os.ReadFile(filepath.Join(d.dir, "daemon.json"))
-	if err != nil || json.Unmarshal(doc, &info) != nil || info.PID != d.cmd.Process.Pid {
-		return false
-	}
-	token, err := os.ReadFile(filepath.Join(d.dir, "token"))
-	if err != nil {
-		return false
-	}
-	d.url, d.token = info.URL, strings.TrimSpace(string(token))
-	resp, err := http.Get(d.url + "/readyz")
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	at, ready := program.Serving(http.DefaultClient, d.dir)
+	d.url, d.token = at.URL, at.Token
+	return ready && at.PID == d.cmd.Process.Pid
 }
 
 // kill ends the process at once, as kill -9 does.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 // notifications listens as a service manager does, and hands on what it is told.
@@ -59,7 +61,7 @@ func wantTold(t *testing.T, told <-chan string, want string) string {
 // The unit's command line runs as it stands there, tells when it is ready and that it
 // stops, and keeps to its own directory.
 func TestSystemdUnitRuns(t *testing.T) {
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func TestSystemdUnitRuns(t *testing.T) {
 	socket, told := notifications(t)
 	cmd := exec.Command(path, append(words[1:], "--listen", "127.0.0.1:0")...)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
-	out := new(lockedBuffer)
+	out := new(program.Output)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -177,10 +179,10 @@ func TestContainerWithoutDocker(t *testing.T) {
 		}
 	}
 	image := directives(t, dockerFile, " ")
-	program := execForm(t, image["ENTRYPOINT"][0])[0]
-	staticProgram(t, filepath.Join(root, program))
-	inside := func(words ...string) (*exec.Cmd, *lockedBuffer) {
-		cmd, out := exec.Command(program, words...), new(lockedBuffer)
+	entry := execForm(t, image["ENTRYPOINT"][0])[0]
+	staticProgram(t, filepath.Join(root, entry))
+	inside := func(words ...string) (*exec.Cmd, *program.Output) {
+		cmd, out := exec.Command(entry, words...), new(program.Output)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = "/", out, out
 		cmd.Env = []string{"ABEYANCE_DATA_DIR=" + s.Environment["ABEYANCE_DATA_DIR"]}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

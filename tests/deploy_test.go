@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 const (
@@ -161,7 +163,7 @@ func TestSystemdUnitIsSoundAndHardened(t *testing.T) {
 	if err != nil {
 		skip(t, "systemd-analyze is not installed: apt-get install systemd")
 	}
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/projection"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 // futures are what a version to come may make of a lifted record: another kind, or a
@@ -147,12 +149,12 @@ func contents(t *testing.T, dir string) map[string]string {
 // command runs one of the program.
 func command(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Env = environ()
+	cmd.Env = program.Environ()
 	out, err := cmd.CombinedOutput()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 // envKnock makes this binary knock at a socket, as another user: its value is the path.
@@ -91,11 +93,11 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 // startSocketDaemon serves a unix socket in dir/run, with an umask that hides nothing.
 func startSocketDaemon(t *testing.T, dir string) *daemon {
 	t.Helper()
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, dir: filepath.Join(dir, "data"), out: new(lockedBuffer)}
+	d := &daemon{t: t, dir: filepath.Join(dir, "data"), out: new(program.Output)}
 	d.cmd = exec.Command("sh", "-c", `umask 0; exec "$@"`, "sh", path, "serve", "--data-dir", d.dir, "--listen", "unix:"+filepath.Join(dir, "run", "s"))
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if err := d.cmd.Start(); err != nil {
@@ -124,7 +126,7 @@ func TestOtherUsersAreRefusedAtTheSocket(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	const daemonUser, other = 65533, 65534
 	// The daemon is some user, so that being root is not what lets anybody in.
-	bin, err := program()
+	bin, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func TestOtherUsersAreRefusedAtTheSocket(t *testing.T) {
 		}
 	}
 	socket := filepath.Join(home, "run", "s")
-	d := &daemon{t: t, dir: filepath.Join(home, "data"), out: new(lockedBuffer)}
+	d := &daemon{t: t, dir: filepath.Join(home, "data"), out: new(program.Output)}
 	d.cmd = exec.Command(filepath.Join(dir, "abeyance"), "serve", "--data-dir", d.dir, "--listen", "unix:"+socket)
 	d.cmd.Stdout, d.cmd.Stderr, d.cmd.Dir = d.out, d.out, "/"
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: daemonUser, Gid: daemonUser}}
@@ -204,7 +206,7 @@ func TestEveryFileIsPrivate(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	d := startSocketDaemon(t, dir)
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 // update rewrites the sessions of the README with what the commands print now.
@@ -91,7 +93,7 @@ const separator = "\x00--\x00\n"
 // runSession runs all commands in one shell and returns what each printed.
 func runSession(t *testing.T, dir string, d *daemon, exchanges []exchange) []string {
 	t.Helper()
-	binary, err := program()
+	binary, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,7 @@ func runSession(t *testing.T, dir string, d *daemon, exchanges []exchange) []str
 	}
 	c := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	c.Dir = dir
-	c.Env = append(environ(), "NO_COLOR=1", "USER=wei", "LOGNAME=wei")
+	c.Env = append(program.Environ(), "NO_COLOR=1", "USER=wei", "LOGNAME=wei")
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	if err := c.Run(); err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 // TestNothingServesDebugging: importing these registers routes by itself. (expvar comes
@@ -37,7 +39,7 @@ const maxModules = 24
 
 // TestModulesAreCounted: those of the binary are those of go.mod, and not many.
 func TestModulesAreCounted(t *testing.T) {
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		t.Fatal(err)
 	}

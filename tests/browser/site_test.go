@@ -3,37 +3,21 @@ package browser
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-)
 
-// program builds the abeyance binary once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "abeyance-browser-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "abeyance")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/abeyance/abeyance/cmd/abeyance").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+	"github.com/abeyance/abeyance/tests/program"
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
+	program.Remove()
 	os.Exit(code)
 }
 
@@ -44,26 +28,9 @@ type site struct {
 	dir    string
 	listen string
 	cmd    *exec.Cmd
-	said   *lockedBuffer
+	said   *program.Output
 	url    string
 	token  string
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // open starts a daemon over a new directory, and ends it with the test.
@@ -75,7 +42,7 @@ func open(t *testing.T) *site {
 // openDir is open over a directory that may be there.
 func openDir(t *testing.T, dir string) *site {
 	t.Helper()
-	s := &site{t: t, dir: dir, listen: "127.0.0.1:0", said: new(lockedBuffer)}
+	s := &site{t: t, dir: dir, listen: "127.0.0.1:0", said: new(program.Output)}
 	s.start()
 	t.Cleanup(s.stop)
 	return s
@@ -84,12 +51,12 @@ func openDir(t *testing.T, dir string) *site {
 // start starts the daemon and waits until it is ready.
 func (s *site) start() {
 	s.t.Helper()
-	path, err := program()
+	path, err := program.Build()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command(path, "serve", "--data-dir", s.dir, "--listen", s.listen, "--max-changes-per-second", "0")
-	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
+	s.cmd = exec.Command(path, program.Serve(s.dir, s.listen)...)
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Env = s.said, s.said, program.Environ()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -103,25 +70,9 @@ func (s *site) start() {
 }
 
 func (s *site) ready() bool {
-	var info struct {
-		URL string `json:"url"`
-		PID int    `json:"pid"`
-	}
-	doc, err := os.ReadFile(filepath.Join(s.dir, "daemon.json"))
-	if err != nil || json.Unmarshal(doc, &info) != nil || info.PID != s.cmd.Process.Pid {
-		return false
-	}
-	token, err := os.ReadFile(filepath.Join(s.dir, "token"))
-	if err != nil {
-		return false
-	}
-	s.url, s.token = info.URL, strings.TrimSpace(string(token))
-	resp, err := http.Get(s.url + "/readyz")
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	at, ready := program.Serving(http.DefaultClient, s.dir)
+	s.url, s.token = at.URL, at.Token
+	return ready && at.PID == s.cmd.Process.Pid
 }
 
 // stop ends the daemon as an operator does, or by force after a while.

@@ -10,11 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/abeyance/abeyance/tests/program"
 )
 
 // nameDaemon is the file that says where the daemon is.
@@ -36,24 +36,6 @@ func buildDaemon(t *testing.T) string {
 	return path
 }
 
-// buffer takes what a process prints while a test may read it.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *buffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *buffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // daemon is a running program, with what it acknowledged.
 type daemon struct {
 	t      *testing.T
@@ -61,7 +43,7 @@ type daemon struct {
 	dir    string
 	env    []string // beside the test's own
 	cmd    *exec.Cmd
-	out    *buffer
+	out    *program.Output
 	client http.Client
 	url    string
 	token  string
@@ -80,15 +62,14 @@ func newDaemon(t *testing.T, path, dir string) *daemon {
 // any, and does not wait.
 func (d *daemon) launch(below ...string) {
 	d.t.Helper()
-	// Tests change more in a second than operators do.
-	args := append(below, d.path, "serve", "--data-dir", d.dir, "--listen", "127.0.0.1:0", "--max-changes-per-second", "0")
+	args := append(append(below, d.path), program.Serve(d.dir, "127.0.0.1:0")...)
 	d.cmd = exec.Command(args[0], args[1:]...)
 	d.begin()
 }
 
 func (d *daemon) begin() {
 	d.t.Helper()
-	d.out, d.exited = new(buffer), make(chan struct{})
+	d.out, d.exited = new(program.Output), make(chan struct{})
 	d.cmd.Env = append(os.Environ(), d.env...)
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if d.cmd.SysProcAttr == nil {
@@ -118,23 +99,14 @@ func (d *daemon) start() {
 
 // ready returns the id of the process that serves the directory; 0 if none does yet.
 func (d *daemon) ready() (pid int) {
-	var info struct {
-		URL string `json:"url"`
-		PID int    `json:"pid"`
+	at, ready := program.Serving(&d.client, d.dir)
+	if at.Token != "" {
+		d.url, d.token = at.URL, at.Token
 	}
-	doc, err := os.ReadFile(filepath.Join(d.dir, nameDaemon))
-	if err != nil || json.Unmarshal(doc, &info) != nil {
+	if !ready {
 		return 0
 	}
-	token, err := os.ReadFile(filepath.Join(d.dir, "token"))
-	if err != nil {
-		return 0
-	}
-	d.url, d.token = info.URL, strings.TrimSpace(string(token))
-	if a, err := d.call("GET", "/readyz", nil); err != nil || a.status != http.StatusOK {
-		return 0
-	}
-	return info.PID
+	return at.PID
 }
 
 func (d *daemon) hasExited() bool {
