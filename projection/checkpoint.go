@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"sync/atomic"
 	"time"
@@ -108,14 +107,7 @@ func loadCheckpoint(store Checkpoints, head events.Head) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Load(dump)
-	if err != nil {
-		return nil, err
-	}
-	if h := s.head; h.Log != head.Log || h.Seq != head.Seq || h.Hash != head.Hash {
-		return nil, fmt.Errorf("it holds the state of record %d of log %s, not of record %d", h.Seq, h.Log, head.Seq)
-	}
-	return s, nil
+	return loadAt(head, dump)
 }
 
 // reached reports whether all records up to a head had happened at the moment.

@@ -111,7 +111,7 @@ func countList(counts map[string]int) string {
 
 // checked says how much of the chain was checked at start.
 func (d *daemon) checked() string {
-	if from := d.folded.from; from > 0 {
+	if from := d.folded.From; from > 0 {
 		return fmt.Sprintf("chain checked from the checkpoint at %d on", from)
 	}
 	return "chain checked"

@@ -27,10 +27,10 @@ type archive struct {
 
 // openArchive opens the data directory and folds its log.
 func (env *environment) openArchive(ctx context.Context) (*archive, error) {
-	p, f := env.newProgress("reading the log"), newFold()
-	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Restore: f.restore, Replay: func(r events.Record) error {
+	p, f := env.newProgress("reading the log"), projection.NewFolding()
+	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Restore: f.Restore, Replay: func(r events.Record) error {
 		p.step()
-		f.apply(r)
+		f.Apply(r)
 		return ctx.Err()
 	}})
 	p.done()
@@ -41,7 +41,7 @@ func (env *environment) openArchive(ctx context.Context) (*archive, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	past := &projection.Past{Log: log, State: f.state.Snapshot(), Now: env.now().UTC(), Checkpoints: log}
+	past := &projection.Past{Log: log, State: f.State.Snapshot(), Now: env.now().UTC(), Checkpoints: log}
 	return &archive{log, ids, past}, nil
 }
 

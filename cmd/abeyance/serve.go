@@ -116,7 +116,7 @@ type daemon struct {
 	http       *http.Server
 	failed     chan error // why serving ended
 	log        *boltlog.Log
-	folded     *fold
+	folded     *projection.Folding
 	took       time.Duration // to check and fold the log
 	ids        *identity.Book
 	identities atomic.Pointer[identity.Book] // the same, for the pages, which are there before it
@@ -249,15 +249,15 @@ func (d *daemon) openLog(ctx context.Context) error {
 
 func (d *daemon) readLog(ctx context.Context) (err error) {
 	began := time.Now()
-	d.folded = newFold()
+	d.folded = projection.NewFolding()
 	p := d.env.newProgress("checking the log")
 	defer p.done()
 	d.log, err = boltlog.Open(d.settings.DataDir, &boltlog.Options{
 		Logger:  d.logger,
-		Restore: d.folded.restore, AcceptLoss: d.settings.AcceptLoss,
+		Restore: d.folded.Restore, AcceptLoss: d.settings.AcceptLoss,
 		Replay: func(r events.Record) error {
 			p.step()
-			d.folded.apply(r)
+			d.folded.Apply(r)
 			return ctx.Err()
 		},
 	})
@@ -272,7 +272,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	}
 	d.identities.Store(d.ids)
 	file := d.settings.file
-	conf, err := file.configure(d.folded.state, d.ids, d.env.now())
+	conf, err := file.configure(d.folded.State, d.ids, d.env.now())
 	if err != nil {
 		return err
 	}
@@ -287,7 +287,7 @@ func (d *daemon) openEngine(ctx context.Context) (err error) {
 	d.telling.Go(func() { newActivity(d.logger, head.Seq).run(d.stories) })
 	d.engine, err = projection.Open(ctx, toldLog{d.log, d.stories}, &projection.Options{
 		Logger: d.logger, Registerer: d.registry, PerAccountMetrics: d.settings.PerAccount, Now: d.env.now,
-		State: d.folded.state, Folded: d.took,
+		State: d.folded.State, Folded: d.took,
 		Groups: conf.Groups, Policy: conf.Policy, Accounts: conf.Accounts, WholePool: conf.WholePool, ObserveOnly: d.settings.ObserveOnly,
 		Checkpoints: d.log, Loss: acceptedLoss(d.log),
 	})

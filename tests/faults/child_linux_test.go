@@ -108,7 +108,7 @@ func (u *underTest) openLog(mode, dir string, o *projection.Options) (err error)
 	if err != nil {
 		return err
 	}
-	u.log, o.State = f.log, f.state
+	u.log, o.State = f.log, f.State
 	if mode == modeBoast {
 		u.log = newBoast(f.log)
 		return nil

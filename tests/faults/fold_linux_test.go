@@ -11,25 +11,18 @@ import (
 // folded is a log with the state that opening it gave: that of the newest checkpoint,
 // and the records since.
 type folded struct {
-	log   *boltlog.Log
-	state *projection.State
-	from  events.Seq // the checkpoint's; 0: there was none
+	log *boltlog.Log
+	*projection.Folding
 }
 
 // openFolded opens a log as the daemon does.
 func openFolded(dir string) (*folded, error) {
-	f := &folded{state: projection.NewState()}
+	f := &folded{Folding: projection.NewFolding()}
 	var err error
 	f.log, err = boltlog.Open(dir, &boltlog.Options{
-		Restore: func(head events.Head, dump []byte) error {
-			s, err := projection.Load(dump)
-			if err == nil {
-				f.state, f.from = s, head.Seq
-			}
-			return err
-		},
+		Restore: f.Restore,
 		Replay: func(r events.Record) error {
-			f.state.Apply(r)
+			f.Apply(r)
 			return nil
 		},
 	})

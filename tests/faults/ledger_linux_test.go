@@ -113,7 +113,7 @@ func (l *ledger) check(ctx context.Context, dir string) (*findings, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &findings{from: log.from}
+	f := &findings{from: log.From}
 	whole, err := l.compare(ctx, log.log, f)
 	if err == nil {
 		err = l.compareStates(ctx, log, whole, f)
@@ -183,7 +183,7 @@ const statesCompared = 2
 // is the fold of the whole log, and that the states published before were folds of what
 // is in the log now.
 func (l *ledger) compareStates(ctx context.Context, log *folded, whole *projection.State, f *findings) error {
-	e, err := projection.Open(ctx, log.log, &projection.Options{State: log.state, Checkpoints: log.log})
+	e, err := projection.Open(ctx, log.log, &projection.Options{State: log.State, Checkpoints: log.log})
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func goesOn(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	e, err := projection.Open(ctx, f.log, &projection.Options{Accounts: pool(), State: f.state, Checkpoints: f.log})
+	e, err := projection.Open(ctx, f.log, &projection.Options{Accounts: pool(), State: f.State, Checkpoints: f.log})
 	if err == nil {
 		_, err = e.Execute(ctx, projection.Command{
 			Origin: events.Origin{Actor: "operator:faults", Via: events.ViaGo}, Do: limitOf("a0", "after the crash"),

@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
@@ -50,22 +49,11 @@ func openCore(ctx context.Context, p *Plugin, cfg *config) (_ *core, err error) 
 			err = errors.Join(err, c.release())
 		}
 	}()
-	state := projection.NewState()
+	folding := projection.NewFolding()
 	c.log, err = boltlog.Open(cfg.DataDir, &boltlog.Options{
-		Logger: p.logger,
-		Restore: func(head events.Head, dump []byte) error {
-			s, err := projection.Load(dump)
-			if err != nil {
-				return err
-			}
-			if h := s.Head(); h.Log != head.Log || h.Seq != head.Seq || h.Hash != head.Hash {
-				return fmt.Errorf("it holds the state of record %d of log %s", h.Seq, h.Log)
-			}
-			state = s
-			return nil
-		},
+		Logger: p.logger, Restore: folding.Restore,
 		Replay: func(r events.Record) error {
-			state.Apply(r)
+			folding.Apply(r)
 			return ctx.Err()
 		},
 	})
@@ -80,7 +68,7 @@ func openCore(ctx context.Context, p *Plugin, cfg *config) (_ *core, err error) 
 		return nil, err
 	}
 	c.engine, err = projection.Open(ctx, c.log, &projection.Options{
-		Logger: p.logger, Registerer: registry, State: state, Groups: cfg.groups(), Policy: cfg.Policy,
+		Logger: p.logger, Registerer: registry, State: folding.State, Groups: cfg.groups(), Policy: cfg.Policy,
 		ObserveOnly: cfg.Mode == modeObserve, Checkpoints: c.log,
 	})
 	if err != nil {
