@@ -3,8 +3,10 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"syscall"
 )
@@ -19,4 +21,19 @@ func ownedByUs(dir string, info fs.FileInfo) error {
 		return fmt.Errorf("the directory of the unix socket, %s, belongs to the user %d: name one of your own", dir, s.Uid)
 	}
 	return nil
+}
+
+// peerUser returns the user of the process at the other end.
+func peerUser(c *net.UnixConn) (uid int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var user uint32
+	var failed error
+	err = raw.Control(func(fd uintptr) { user, failed = userOf(int(fd)) })
+	if err := errors.Join(err, failed); err != nil {
+		return -1, err
+	}
+	return int(user), nil
 }
