@@ -20,6 +20,9 @@ type SessionAnswer struct {
 	ExpiresAt Time    `json:"expires_at" doc:"of a session; null: a token asks"`
 }
 
+// Allows reports whether who asks has a scope, or one that implies it.
+func (a *SessionAnswer) Allows(need Scope) bool { return allows(a.Scopes, need) }
+
 // SessionEnded is the answer to a logout.
 type SessionEnded struct {
 	Status string `json:"status" enum:"ok"`

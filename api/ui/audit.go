@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"maps"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/abeyance/abeyance/api"
@@ -102,9 +101,4 @@ func (a *auditPage) Export() template.URL {
 // Exports reports whether the filters are all such as an export has.
 func (a *auditPage) Exports() bool {
 	return a.Query.Get("actor") == "" && a.Query.Get("correlation_id") == ""
-}
-
-// Admin reports whether the session may export.
-func (p *page) Admin() bool {
-	return slices.Contains(p.Session.Scopes, api.ScopeAdmin)
 }

@@ -26,6 +26,18 @@ func (c client) get(r *http.Request, path string, query map[string]string, into 
 	return err
 }
 
+// eachPage asks for one page of a list after another, with the token of each in the query
+// of the next, until ask returns none.
+func eachPage(query map[string]string, ask func() (next *string, err error)) error {
+	for {
+		next, err := ask()
+		if err != nil || next == nil {
+			return err
+		}
+		query["page_token"] = *next
+	}
+}
+
 // call is one request to the API.
 type call struct {
 	method, path string
@@ -69,36 +81,15 @@ func (c client) raw(r *http.Request, q call, text *[]byte) (http.Header, error) 
 	} else if cookies := r.Header["Cookie"]; len(cookies) > 0 {
 		inner.Header["Cookie"] = cookies
 	}
-	w := &recorder{header: http.Header{}}
-	c.api.ServeHTTP(w, inner)
-	if w.status != http.StatusOK {
+	w := api.ReplyTo(inner, c.api)
+	if w.Status != http.StatusOK {
 		problem := new(api.Problem)
-		if err := json.Unmarshal(w.body.Bytes(), problem); err != nil {
-			return nil, fmt.Errorf("%s %s answered %d: %w", q.method, q.path, w.status, err)
+		if err := json.Unmarshal(w.Body.Bytes(), problem); err != nil {
+			return nil, fmt.Errorf("%s %s answered %d: %w", q.method, q.path, w.Status, err)
 		}
-		problem.Status = w.status
-		return w.header, problem
+		problem.Status = w.Status
+		return w.Head, problem
 	}
-	*text = w.body.Bytes()
-	return w.header, nil
-}
-
-// recorder keeps an answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (w *recorder) Header() http.Header { return w.header }
-
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-}
-
-func (w *recorder) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return w.body.Write(p)
+	*text = w.Body.Bytes()
+	return w.Head, nil
 }

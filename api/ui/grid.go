@@ -136,7 +136,7 @@ func (p *page) loadGrid(at string) (*grid, error) {
 func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 	query["page_size"] = "1000"
 	var list []cell
-	for {
+	err := eachPage(query, func() (*string, error) {
 		var answer api.Page[api.CellRow]
 		if err := p.get("/v1/cells", query, &answer); err != nil {
 			return nil, err
@@ -146,12 +146,10 @@ func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 		for _, c := range answer.Items {
 			list = append(list, cell{CellRow: c, Now: g.Now, ID: p.ID(c.Account)})
 		}
-		if answer.NextPageToken == nil {
-			g.Cells += len(list)
-			return list, nil
-		}
-		query["page_token"] = *answer.NextPageToken
-	}
+		return answer.NextPageToken, nil
+	})
+	g.Cells += len(list)
+	return list, err
 }
 
 // since notes what a part of the page is of. The page is followed from its oldest part

@@ -3,7 +3,6 @@ package ui
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +34,7 @@ func (d *Dashboard) replay(p *page) (any, error) {
 	if p.Fragment() { // the script keeps the slider
 		return r, nil
 	}
-	return r, r.bounds(p, q, head)
+	return r, r.bounds(p, head)
 }
 
 // moment reads the pool as it was.
@@ -86,19 +85,15 @@ func groupsOf(list []cell, now []api.GroupSummary) (groups []api.GroupSummary) {
 // are not counted as usable.
 func (p *page) offered() (map[string]bool, error) {
 	offered, query := map[string]bool{}, map[string]string{"page_size": "1000"}
-	for {
+	err := eachPage(query, func() (*string, error) {
 		var answer api.Page[api.AccountRow]
-		if err := p.get("/v1/accounts", query, &answer); err != nil {
-			return nil, err
-		}
+		err := p.get("/v1/accounts", query, &answer)
 		for _, a := range answer.Items {
 			offered[a.Account] = a.Origin != string(events.OriginObserved)
 		}
-		if answer.NextPageToken == nil {
-			return offered, nil
-		}
-		query["page_token"] = *answer.NextPageToken
-	}
+		return answer.NextPageToken, err
+	})
+	return offered, err
 }
 
 // recount counts the columns from the rows: the summary knows the present alone. Accounts
@@ -128,25 +123,14 @@ func (r *replayPage) Grid() *grid { return &r.grid }
 
 // bounds finds the range: the one asked for, or the day that ends with the log, or the
 // day around the moment.
-func (r *replayPage) bounds(p *page, q url.Values, head api.HeadAnswer) error {
+func (r *replayPage) bounds(p *page, head api.HeadAnswer) error {
 	r.To = head.At.Time
 	r.From = r.To.Add(-24 * time.Hour)
 	if r.Now.Before(r.From) {
 		r.From, r.To = r.Now.Add(-12*time.Hour), r.Now.Add(12*time.Hour)
 	}
-	for _, end := range []struct {
-		name string
-		to   *time.Time
-	}{{"from", &r.From}, {"to", &r.To}} {
-		text := q.Get(end.name)
-		if text == "" {
-			continue
-		}
-		t, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return refusal(p.T("timeline.time", text))
-		}
-		*end.to = t
+	if err := cmp.Or(p.instant("from", &r.From), p.instant("to", &r.To)); err != nil {
+		return err
 	}
 	if !r.From.Before(r.To) {
 		return refusal(p.T("timeline.short"))

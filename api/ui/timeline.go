@@ -100,7 +100,7 @@ func (d *Dashboard) timeline(p *page) (any, error) {
 	if t.By != "account" && t.By != "group" {
 		return nil, refusal(p.T("timeline.by"))
 	}
-	if err := t.span(p, q); err != nil {
+	if err := t.span(p); err != nil {
 		return nil, err
 	}
 	list, err := t.episodes(p)
@@ -121,29 +121,38 @@ func refusal(text string) error {
 }
 
 // span reads the range; without one it is the last day.
-func (t *timeline) span(p *page, q url.Values) error {
+func (t *timeline) span(p *page) error {
 	var head api.SummaryAnswer
 	if err := p.get("/v1/summary", nil, &head); err != nil {
 		return err
 	}
 	t.Seq, t.To, t.now = head.AsOfSeq, head.Now.Time, head.Now.Time
-	var err error
-	if text := q.Get("to"); text != "" {
-		if t.To, err = time.Parse(time.RFC3339, text); err != nil {
-			return refusal(p.T("timeline.time", text))
-		}
+	if err := p.instant("to", &t.To); err != nil {
+		return err
 	}
 	t.Newest = !t.To.Before(head.Now.Time)
 	t.From = t.To.Add(-24 * time.Hour)
-	if text := q.Get("from"); text != "" {
-		if t.From, err = time.Parse(time.RFC3339, text); err != nil {
-			return refusal(p.T("timeline.time", text))
-		}
+	if err := p.instant("from", &t.From); err != nil {
+		return err
 	}
 	if t.To.Sub(t.From) < minRange {
 		return refusal(p.T("timeline.short"))
 	}
 	t.From, t.To = t.From.UTC(), t.To.UTC()
+	return nil
+}
+
+// instant reads a time of the page's address; one that is not given stays as it is.
+func (p *page) instant(name string, at *time.Time) error {
+	text := p.request.URL.Query().Get(name)
+	if text == "" {
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return refusal(p.T("timeline.time", text))
+	}
+	*at = t
 	return nil
 }
 
@@ -163,22 +172,18 @@ func (t *timeline) ask(from, to string) map[string]string {
 func (t *timeline) episodes(p *page) (list []api.EpisodeRow, err error) {
 	q := t.ask("from", "to")
 	q["order"] = "asc"
-	for {
+	err = eachPage(q, func() (*string, error) {
 		var answer api.EpisodePage
-		if err := p.get("/v1/episodes", q, &answer); err != nil {
-			return nil, err
-		}
+		err := p.get("/v1/episodes", q, &answer)
 		t.Episodes = answer.Count
 		list = append(list, answer.Items...)
-		if answer.NextPageToken == nil {
-			return list, nil
+		if answer.NextPageToken != nil && len(list) >= maxBars {
+			t.Cut, list = true, list[:maxBars]
+			return nil, nil
 		}
-		if len(list) >= maxBars {
-			t.Cut = true
-			return list[:maxBars], nil
-		}
-		q["page_token"] = *answer.NextPageToken
-	}
+		return answer.NextPageToken, err
+	})
+	return list, err
 }
 
 // limits reads the answers that limited something in the range, the newest first.
@@ -186,25 +191,23 @@ func (t *timeline) limits(p *page) (list []api.EventRow, err error) {
 	q := t.ask("since", "until")
 	delete(q, "provider")
 	q["kind"] = "limit_observed"
-	for looked := 0; ; {
+	want, looked := t.Filter.Get("provider"), 0
+	err = eachPage(q, func() (*string, error) {
 		var answer api.Page[api.EventRow]
-		if err := p.get("/v1/events", q, &answer); err != nil {
-			return nil, err
-		}
+		err := p.get("/v1/events", q, &answer)
 		for _, r := range answer.Items {
-			if want := t.Filter.Get("provider"); want == "" || r.Data.Provider == want {
+			if want == "" || r.Data.Provider == want {
 				list = append(list, r)
 			}
 		}
-		if answer.NextPageToken == nil {
-			return list, nil
-		}
-		if looked += len(answer.Items); len(list) >= maxCount || looked >= maxLooked {
+		looked += len(answer.Items)
+		if answer.NextPageToken != nil && (len(list) >= maxCount || looked >= maxLooked) {
 			t.Cut = true
-			return list, nil
+			return nil, nil
 		}
-		q["page_token"] = *answer.NextPageToken
-	}
+		return answer.NextPageToken, err
+	})
+	return list, err
 }
 
 // x is where an instant stands.

@@ -95,32 +95,8 @@ func (p *Plugin) manage(request []byte) []byte {
 			r.Header.Set(name, v)
 		}
 	}
-	w := &recorder{header: http.Header{}}
-	c.server.ServeHTTP(w, api.WithCaller(r, api.Caller{Name: "management-key", Scopes: []api.Scope{api.ScopeAdmin}}))
-	return ok(managementResponse{StatusCode: w.status, Headers: w.header, Body: w.body.Bytes()})
-}
-
-// recorder keeps an answer.
-type recorder struct {
-	status int
-	header http.Header
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (w *recorder) Header() http.Header { return w.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (w *recorder) Write(doc []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return w.body.Write(doc)
+	w := api.ReplyTo(api.WithCaller(r, api.Caller{Name: "management-key", Scopes: []api.Scope{api.ScopeAdmin}}), c.server)
+	return ok(managementResponse{StatusCode: w.Status, Headers: w.Head, Body: w.Body.Bytes()})
 }
 
 // problem is an answer of this package's own, in the form of the server's.
