@@ -60,11 +60,19 @@ type batch struct {
 // run is the writer: the only goroutine that touches e.work and decides.
 func (e *Engine) run() {
 	defer close(e.ended)
-	e.err = e.write()
+	if e.write() == nil {
+		e.end(nil)
+	}
 	e.refuse()
 	if e.err != nil {
 		e.linger()
 	}
+}
+
+// end says that no more commands are taken, and why.
+func (e *Engine) end(err error) {
+	e.err = err
+	close(e.dead)
 }
 
 // write takes commands until the engine is closed or an append fails.
@@ -134,10 +142,9 @@ func (e *Engine) linger() {
 	}
 }
 
-// refuse answers what is left in the queue. The order matters: senders that come
-// after dead is closed withdraw by themselves.
+// refuse answers what is left in the queue after the end. The order matters: senders that
+// come after dead is closed withdraw by themselves.
 func (e *Engine) refuse() {
-	close(e.dead)
 	for {
 		select {
 		case p := <-e.queue:
@@ -305,6 +312,7 @@ func (e *Engine) unknown(b *batch, err error) error {
 	err = &UnknownOutcomeError{err}
 	e.logger.Error("the log cannot be written; the engine stops", "error", err, "seq", uint64(b.before.Seq))
 	after := e.abandon()
+	e.end(err) // before any caller hears of it: Err tells them why
 	e.fail(b, err)
 	e.fail(&after, ErrStopped)
 	return err

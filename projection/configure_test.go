@@ -182,8 +182,10 @@ func TestObserveOnlyIsTurnedWhileTheEngineRuns(t *testing.T) {
 func TestObserveOnlyTurnedDuringAnAppend(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		g, e := gated(t)
-		done := startMany(t.Context(), e, 2*few)
-		g.pass <- struct{}{} // the first alone
+		// However many of them the writer took at first, more than a few are left, so that it
+		// is not the writer itself that waits for the disk.
+		done := startMany(t.Context(), e, 3*few)
+		g.pass <- struct{}{}
 		synctest.Wait()
 		if n := len(e.queue); n != 0 {
 			t.Fatalf("%d commands wait: the others are to be on their way", n)

@@ -206,6 +206,9 @@ func TestRule05UnknownOutcomeStopsTheEngine(t *testing.T) {
 			if !ok || !errors.Is(unknown, err) {
 				t.Errorf("the error is %v, want an unknown outcome of %v", unknown, err)
 			}
+			if e.Err() == nil {
+				t.Error("who was told that the outcome is unknown is not told why the engine stopped")
+			}
 			if err := <-waiting; !errors.Is(err, ErrStopped) {
 				t.Errorf("the command that waited: %v, want ErrStopped", err)
 			}

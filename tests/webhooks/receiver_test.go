@@ -104,7 +104,7 @@ func signature(id, timestamp string, body []byte) string {
 type receiver struct {
 	t      *testing.T
 	ledger string
-	addr   string
+	addr   string // where it listens, from the first start on
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd // nil: it is down
@@ -113,22 +113,29 @@ type receiver struct {
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	r := &receiver{t: t, ledger: filepath.Join(t.TempDir(), "ledger"), addr: "127.0.0.1:0"}
-	if err := r.start(); err != nil {
+	r := &receiver{t: t, ledger: filepath.Join(t.TempDir(), "ledger")}
+	var err error
+	if r.addr, err = r.startAt("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.kill() })
 	return r
 }
 
-// start starts the process, and returns when it listens.
+// start starts the process again, and returns when it listens.
 func (r *receiver) start() error {
+	_, err := r.startAt(r.addr)
+	return err
+}
+
+// startAt starts the process, and returns where it listens.
+func (r *receiver) startAt(addr string) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return err
+		return "", err
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envReceiver+"="+r.addr, envLedger+"="+r.ledger)
+	cmd.Env = append(os.Environ(), envReceiver+"="+addr, envLedger+"="+r.ledger)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
@@ -136,17 +143,17 @@ func (r *receiver) start() error {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		cmd.Process.Kill()
-		return errors.Join(fmt.Errorf("the receiver said %q", said.String()), err, cmd.Wait())
+		return "", errors.Join(fmt.Errorf("the receiver said %q", said.String()), err, cmd.Wait())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.addr, r.cmd = strings.TrimSpace(line), cmd
-	return nil
+	r.cmd = cmd
+	return strings.TrimSpace(line), nil
 }
 
 // kill ends the process at once. It returns false if it is down already.
