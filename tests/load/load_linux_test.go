@@ -60,10 +60,13 @@ func (s *server) run(j job) (seen figures, took cost) {
 	forget(s.t)
 	p := s.start(j)
 	before := processor(s.t)
-	if _, err := p.in.Write([]byte("go\n")); err != nil {
+	err := p.Go()
+	if err == nil {
+		err = p.Finish(time.Duration(j.Seconds)*time.Second+2*patience, &seen)
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.finish(time.Duration(j.Seconds)*time.Second+2*patience, &seen)
 	took = cost{memory: memory(s.t), processor: processor(s.t) - before}
 	s.http.Close()
 	return seen, took
@@ -120,7 +123,9 @@ func TestSlowClients(t *testing.T) {
 		debug.FreeOSMemory()
 		grown := float64(used()-before) / 1e6
 		var c cuts
-		p.finish(2*patience, &c)
+		if err := p.Finish(2*patience, &c); err != nil {
+			t.Fatal(err)
+		}
 		// Headers have 5 s and bodies 15 s; a busy machine gets some more.
 		name, bound := "headers", 10*time.Second
 		if j.Bodies {

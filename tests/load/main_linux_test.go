@@ -1,29 +1,21 @@
 package load
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/abeyance/abeyance/tests/child"
 )
 
 var long = flag.Bool("long", false, "the long form: two minutes")
 
-// envJob holds what this process is to do as the clients, as JSON.
-const envJob = "ABEYANCE_LOAD_JOB"
-
 // TestMain is also the process of the clients.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if job := os.Getenv(envJob); job != "" {
-		if err := work(job); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	child.Work(job.do)
 	os.Exit(m.Run())
 }
 
@@ -37,11 +29,7 @@ type job struct {
 	Bodies      bool    // slow: bodies, after whole headers; else headers
 }
 
-func work(text string) error {
-	var j job
-	if err := json.Unmarshal([]byte(text), &j); err != nil {
-		return err
-	}
+func (j job) do() error {
 	if err := files(j.Conns); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/abeyance/abeyance/tests/child"
 )
 
 // figures are what the clients saw.
@@ -41,8 +43,8 @@ func (j *job) picks() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("ready")
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+	child.Ready("")
+	if err := child.Await(); err != nil {
 		return err
 	}
 	var wg sync.WaitGroup

@@ -1,15 +1,11 @@
 package load
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +18,7 @@ import (
 	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router"
+	"github.com/abeyance/abeyance/tests/child"
 )
 
 const accounts = 1000
@@ -101,69 +98,16 @@ func serveOnly(t *testing.T, h http.HandlerFunc) *server {
 	return s.listen()
 }
 
-// process is the clients in their process.
-type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Reader
-	said *bytes.Buffer
-	done bool
-}
-
 // start has the clients connect, and returns when every connection is open.
-func (s *server) start(j job) *process {
+func (s *server) start(j job) *child.Process {
 	s.t.Helper()
 	j.Addr, j.Token = s.addr, s.token
-	text, err := json.Marshal(j)
+	p, err := child.Start(j)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p := &process{t: s.t, cmd: exec.Command(exe), said: new(bytes.Buffer)}
-	p.cmd.Env = append(os.Environ(), envJob+"="+string(text))
-	p.cmd.Stderr = p.said
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		s.t.Fatal(err)
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p.out = bufio.NewReader(out)
-	if err := p.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(p.kill)
-	if line, err := p.out.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
-		p.kill()
-		s.t.Fatalf("the clients said %q (%v)\n%s", line, err, p.said)
-	}
+	s.t.Cleanup(p.Kill)
 	return p
-}
-
-func (p *process) kill() {
-	if p.done {
-		return
-	}
-	p.done = true
-	p.cmd.Process.Kill()
-	p.cmd.Wait() // its error is the kill
-}
-
-// finish reads what the clients saw, which they tell within a time.
-func (p *process) finish(within time.Duration, seen any) {
-	p.t.Helper()
-	stop := time.AfterFunc(within, func() { p.cmd.Process.Kill() })
-	defer stop.Stop()
-	err := json.NewDecoder(p.out).Decode(seen)
-	p.done = true
-	if werr := p.cmd.Wait(); werr != nil || err != nil {
-		p.t.Fatalf("the clients ended with %v, %v\n%s", werr, err, p.said)
-	}
 }
 
 // memory is the most that this process had of the machine's memory since forget, in

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/abeyance/abeyance/tests/child"
 )
 
 // cuts are what became of the slow.
@@ -48,7 +50,7 @@ func (j *job) slow() error {
 			c.Longest = max(c.Longest, took)
 		})
 	}
-	fmt.Println("ready")
+	child.Ready("")
 	wg.Wait()
 	return json.NewEncoder(os.Stdout).Encode(c)
 }

@@ -10,10 +10,9 @@ import (
 	"os"
 	"strconv"
 	"sync"
-)
 
-// envClients holds the clients that this process is to be, as JSON.
-const envClients = "ABEYANCE_STREAM_CLIENTS"
+	"github.com/abeyance/abeyance/tests/child"
+)
 
 // clients are what the other process is to do.
 type clients struct {
@@ -30,13 +29,9 @@ type report struct {
 	Bytes int64 // of the streams that were read
 }
 
-// beClients is the other process. It says "ready" once every stream has begun, and when
-// every reader has come to the last record it writes a report.
-func beClients(job string) error {
-	var c clients
-	if err := json.Unmarshal([]byte(job), &c); err != nil {
-		return err
-	}
+// follow is the other process. It is ready once every stream has begun, and when every
+// reader has come to the last record it writes a report.
+func (c clients) follow() error {
 	all := make([]*client, c.Live+c.Stalled+c.Lossy)
 	for i := range all {
 		var err error
@@ -51,7 +46,7 @@ func beClients(job string) error {
 			}
 		}
 	}
-	fmt.Println("ready")
+	child.Ready("")
 	readers := append(all[:c.Live:c.Live], all[c.Live+c.Stalled:]...)
 	var wg sync.WaitGroup
 	for _, x := range readers {

@@ -1,18 +1,11 @@
 package stream
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +14,7 @@ import (
 	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router"
+	"github.com/abeyance/abeyance/tests/child"
 )
 
 const accounts = 100
@@ -99,52 +93,21 @@ func memory() float64 {
 	return float64(m.HeapAlloc + m.StackInuse)
 }
 
-// process is the clients in their process.
-type process struct {
-	cmd   *exec.Cmd
-	out   *bufio.Reader
-	said  *bytes.Buffer
-	ended bool
-}
-
 // start has the clients connect, and returns when every stream has begun.
-func (s *server) start(c clients) *process {
+func (s *server) start(c clients) *child.Process {
 	s.t.Helper()
 	c.Addr, c.Token = s.addr, s.token
-	job, err := json.Marshal(c)
+	p, err := child.Start(c)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p := &process{cmd: exec.Command(exe), said: new(bytes.Buffer)}
-	p.cmd.Env = append(os.Environ(), envClients+"="+string(job))
-	p.cmd.Stderr = p.said
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p.out = bufio.NewReader(out)
-	if err := p.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() {
-		if !p.ended {
-			p.cmd.Process.Kill()
-			p.cmd.Wait() // its error is the kill
-		}
-	})
-	if line, err := p.out.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
-		s.t.Fatalf("the clients said %q (%v)\n%s", line, err, p.said)
-	}
+	s.t.Cleanup(p.Kill)
 	return p
 }
 
 // finish appends the last record, waits until every reader has it, and returns what the
 // clients have seen.
-func (s *server) finish(p *process) (seen report) {
+func (s *server) finish(p *child.Process) (seen report) {
 	s.t.Helper()
 	_, err := s.engine.Execute(s.t.Context(), projection.Command{
 		Origin: events.Origin{Actor: "operator:load", Via: events.ViaGo},
@@ -153,12 +116,8 @@ func (s *server) finish(p *process) (seen report) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	kill := time.AfterFunc(2*grace, func() { p.cmd.Process.Kill() })
-	defer kill.Stop()
-	err = json.NewDecoder(p.out).Decode(&seen)
-	p.ended = true
-	if werr := p.cmd.Wait(); werr != nil || err != nil {
-		s.t.Fatalf("the clients ended with %v, %v\n%s", werr, err, p.said)
+	if err := p.Finish(2*grace, &seen); err != nil {
+		s.t.Fatal(err)
 	}
 	return seen
 }

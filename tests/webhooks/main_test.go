@@ -2,11 +2,11 @@ package webhooks
 
 import (
 	"flag"
-	"fmt"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/abeyance/abeyance/tests/child"
 )
 
 var seed = flag.Uint64("seed", 0, "of the kills; 0: chosen by chance")
@@ -14,12 +14,6 @@ var seed = flag.Uint64("seed", 0, "of the kills; 0: chosen by chance")
 // TestMain is also the process of the receiver.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if addr := os.Getenv(envReceiver); addr != "" {
-		if err := beReceiver(addr, os.Getenv(envLedger)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	child.Work(post.receive)
 	goleak.VerifyTestMain(m)
 }

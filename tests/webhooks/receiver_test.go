@@ -1,31 +1,27 @@
 package webhooks
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/abeyance/abeyance/tests/child"
 )
 
-// The environment of the receiver's process: where it listens, and what it writes to.
-const (
-	envReceiver = "ABEYANCE_TEST_RECEIVER"
-	envLedger   = "ABEYANCE_TEST_LEDGER"
-)
+// post is the receiver's process: where it listens, and what it writes to.
+type post struct{ Addr, Ledger string }
 
 // With this header the receiver writes a message down and does not answer for a while.
 const (
@@ -41,17 +37,17 @@ type entry struct {
 	Body json.RawMessage `json:"body"`
 }
 
-// beReceiver takes messages until the process is killed.
-func beReceiver(addr, ledger string) error {
-	file, err := os.OpenFile(ledger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// receive takes messages until the process is killed. It is ready at its address.
+func (p post) receive() error {
+	file, err := os.OpenFile(p.Ledger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	l, err := listen(addr)
+	l, err := listen(p.Addr)
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	child.Ready(l.Addr().String())
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -106,9 +102,9 @@ type receiver struct {
 	ledger string
 	addr   string // where it listens, from the first start on
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd // nil: it is down
-	kills int
+	mu      sync.Mutex
+	process *child.Process // nil: it is down
+	kills   int
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -130,45 +126,26 @@ func (r *receiver) start() error {
 
 // startAt starts the process, and returns where it listens.
 func (r *receiver) startAt(addr string) (string, error) {
-	exe, err := os.Executable()
+	p, err := child.Start(post{addr, r.ledger})
 	if err != nil {
 		return "", err
-	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envReceiver+"="+addr, envLedger+"="+r.ledger)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return "", err
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		cmd.Process.Kill()
-		return "", errors.Join(fmt.Errorf("the receiver said %q", said.String()), err, cmd.Wait())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cmd = cmd
-	return strings.TrimSpace(line), nil
+	r.process = p
+	return p.Word, nil
 }
 
 // kill ends the process at once. It returns false if it is down already.
 func (r *receiver) kill() bool {
 	r.mu.Lock()
-	cmd := r.cmd
-	r.cmd = nil
+	p := r.process
+	r.process = nil
 	r.mu.Unlock()
-	if cmd == nil {
+	if p == nil {
 		return false
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		r.t.Error(err)
-	}
-	cmd.Wait() // its error is the kill
+	p.Kill()
 	r.mu.Lock()
 	r.kills++
 	r.mu.Unlock()
