@@ -72,8 +72,7 @@ const faults = `(() => {
 // is put into a page and found.
 func TestTheFaultsAreFound(t *testing.T) {
 	s := open(t)
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	for name, script := range map[string]string{
 		"no name":     "document.querySelector('main').append(document.createElement('button'))",
 		"no label":    "document.querySelector('main').append(document.createElement('input'))",
@@ -142,8 +141,7 @@ func (b *tab) sound(what string) {
 func TestTheFocusGoesInOrder(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	last := -1
 	for range 12 {

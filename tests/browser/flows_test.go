@@ -65,8 +65,7 @@ func TestAnOperatorsActs(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("team-2", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.visit("ui/cell?account=team-1&target=claude")
 	b.live()
 	b.cellIs("available")
@@ -112,8 +111,7 @@ func TestABulkClear(t *testing.T) {
 		s.account(id, "antigravity")
 		s.limit(id)
 	}
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	b.write("#filter", "group:claude")
 	b.act("clear", "the provider gave them back")
@@ -132,8 +130,7 @@ func TestFilterAndOrder(t *testing.T) {
 	}
 	s.account("c-1", "codex")
 	s.limit("b-1")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	const shown = `Array.from(document.querySelectorAll('#grid tbody tr:not([hidden])'), r => r.dataset.account).join(' ') === %s`
 	for filter, want := range map[string]string{
 		"":                           "a-1 a-2 b-1 c-1",
@@ -179,11 +176,8 @@ func TestARestartOfTheDaemon(t *testing.T) {
 	for _, id := range []string{"team-1", "team-2"} {
 		s.account(id, "antigravity")
 	}
-	b := newTab(t, browse(t), s.url)
-	b.pardon("ERR_CONNECTION_REFUSED")
-	b.pardon("ERR_INCOMPLETE_CHUNKED_ENCODING")
-	b.pardon("503")
-	b.login(s.token, "Mia")
+	b := s.enter()
+	b.pardon(away()...)
 	b.live()
 	eval[any](b, "window.untouched = true")
 	s.stop()
@@ -204,9 +198,7 @@ func TestAWrongTokenAndAnEndedSession(t *testing.T) {
 	s.account("team-1", "antigravity")
 	b := newTab(t, browse(t), s.url)
 	b.pardon("401")
-	b.pardon("ERR_CONNECTION_REFUSED")
-	b.pardon("ERR_INCOMPLETE_CHUNKED_ENCODING")
-	b.pardon("503")
+	b.pardon(away()...)
 	b.visit("")
 	b.wait("location.pathname.endsWith('/ui/login')") // nothing is shown before
 	b.write("#token", "aby_wrong")
@@ -286,8 +278,7 @@ func TestReplayBySliderAndKeyboard(t *testing.T) {
 	s.account("team-2", "antigravity")
 	s.limit("team-1") // record 5
 	s.limit("team-2") // record 6
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.visit("ui/replay")
 	at := "document.getElementById('moment').dataset.seq === %s"
 	b.wait(at, "6")
@@ -322,8 +313,7 @@ func TestTimelineOpensTheRecord(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.limit("team-1")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.visit("ui/timeline?" + url.Values{"from": {time.Now().UTC().Add(-2 * time.Minute).Format(time.RFC3339)}}.Encode())
 	b.wait("document.querySelector('svg.timeline rect.b-cooling')")
 	eval[any](b, "document.querySelector('svg.timeline g.lane a[data-words]:has(rect)').focus()")
@@ -362,8 +352,7 @@ func TestChinese(t *testing.T) {
 
 func TestDark(t *testing.T) {
 	s := open(t)
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	ground := "getComputedStyle(document.body).backgroundColor === %s"
 	b.scheme("light")
 	b.wait(ground, "rgb(255, 255, 255)")

@@ -10,8 +10,7 @@ func TestALiveFreezeAppears(t *testing.T) {
 	for _, id := range []string{"team-1", "team-2", "team-3"} {
 		s.account(id, "antigravity")
 	}
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	b.wait(status+" === 'available'", "team-1")
 	eval[any](b, "window.untouched = document.querySelector('tr[data-account=\"team-2\"] [data-target=\"claude\"]'); 1")

@@ -73,8 +73,7 @@ func TestARemovedAccountIsGone(t *testing.T) {
 	for _, id := range []string{"team-1", "team-2", "solo"} {
 		s.account(id, map[bool]string{true: "codex", false: "antigravity"}[id == "solo"])
 	}
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	two := newTab(t, b.ctx, s.url)
 	two.pardon("404")
@@ -94,8 +93,7 @@ func TestTheFilterStays(t *testing.T) {
 	s := open(t)
 	s.account("a@example.com", "antigravity")
 	s.account("team-1", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	b.write("#filter", "a@example.com")
 	const one = "document.querySelectorAll('#grid tbody tr:not([hidden])').length === 1"
@@ -115,8 +113,7 @@ func TestManyLongIDsAtOnce(t *testing.T) {
 	for i := range 150 {
 		s.account(fmt.Sprintf("%s-%03d", strings.Repeat("x", 200), i), "antigravity")
 	}
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	s.call(http.MethodPost, "/v1/suspend", map[string]any{"provider": "antigravity", "target": "claude", "reason": "r", "forever": true})
 	b.wait(`document.querySelectorAll('td[data-target="claude"][data-status="suspended"]').length === 150`)
@@ -128,8 +125,7 @@ func TestNothingIsDoneThatWasNotShown(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("team-2", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	b.act("suspend", "r")
 	b.write("#act-filter input[name=account]", "team-1")
@@ -150,8 +146,7 @@ func TestATabThatNobodySees(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("team-2", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	readers := func(n int) {
 		t.Helper()
@@ -208,11 +203,8 @@ func TestCutOffIsNotLive(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("team-2", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	for _, text := range []string{"ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "503"} {
-		b.pardon(text)
-	}
-	b.login(s.token, "Mia")
+	b := s.enter()
+	b.pardon(away()...)
 	b.visit("ui/cell?" + url.Values{"account": {"team-1"}, "target": {"claude"}}.Encode())
 	b.live()
 	b.hold("ui/cell")
@@ -236,8 +228,7 @@ func TestNewerRecordsOfTheFilters(t *testing.T) {
 	s := open(t)
 	s.account("user@example.com", "antigravity")
 	s.account("team-1", "antigravity")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.visit("ui/audit")
 	b.live()
 	b.write("input[name=account]", "user@example.com")
@@ -256,8 +247,7 @@ func TestWhatRunsOutComesFirst(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("solo", "codex")
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	b.wait("document.querySelector('section.pool').dataset.provider === 'antigravity'")
 	s.call(http.MethodPost, "/v1/suspend", map[string]any{"account": "solo", "reason": "r", "forever": true})

@@ -103,8 +103,17 @@ func (b *tab) note(list *[]string, text string) {
 	*list = append(*list, text)
 }
 
-// pardon lets console messages with a part be: the test provokes them.
-func (b *tab) pardon(part string) { b.note(&b.pardoned, part) }
+// pardon lets console messages with such parts be: the test provokes them.
+func (b *tab) pardon(parts ...string) {
+	for _, part := range parts {
+		b.note(&b.pardoned, part)
+	}
+}
+
+// away are parts of what a console says while the daemon is away.
+func away() []string {
+	return []string{"ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "503"}
+}
 
 // check fails for what the console said and for requests that left.
 func (b *tab) check() {
@@ -223,6 +232,14 @@ func (b *tab) login(token, person string) {
 	b.write("#person", person)
 	b.click("form.login button")
 	b.wait("document.getElementById('grid')")
+}
+
+// enter opens a browser, and logs in as Mia.
+func (s *site) enter() *tab {
+	s.t.Helper()
+	b := newTab(s.t, browse(s.t), s.url)
+	b.login(s.token, "Mia")
+	return b
 }
 
 // live waits until the page follows the history.

@@ -26,8 +26,7 @@ func (b *tab) scheme(name string) {
 func TestViewsOfTheIncident(t *testing.T) {
 	dir, _ := incident.Open(t)
 	s := openDir(t, dir)
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	for _, scheme := range []string{"light", "dark"} {
 		b.scheme(scheme)
 		for name, path := range map[string]string{
@@ -49,8 +48,7 @@ func TestViewsOfTheIncident(t *testing.T) {
 func TestReplayByTheMinute(t *testing.T) {
 	dir, _ := incident.Open(t)
 	s := openDir(t, dir)
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.visit("ui/replay?at=2026-09-15T06:02:00Z")
 	at := "document.getElementById('moment').dataset.now === %s"
 	b.wait(at, "2026-09-15T06:02:00Z")

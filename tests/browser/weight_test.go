@@ -33,8 +33,7 @@ func TestTheFirstView(t *testing.T) {
 		took += time.Since(began)
 	}
 	t.Logf("server: %v for 1 000 accounts and 3 groups, %d bytes", took/5, bytes)
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.visit("")
 	b.live()
 	t.Logf("browser: %.0f ms until the page can be used, %.0f ms until it was loaded", eval[float64](b, "performance.timing.domInteractive - performance.timing.navigationStart"),
@@ -46,8 +45,7 @@ func TestTheFirstView(t *testing.T) {
 func TestTenThousandCells(t *testing.T) {
 	s := open(t)
 	s.accounts(0, 3334)
-	b := newTab(t, browse(t), s.url)
-	b.login(s.token, "Mia")
+	b := s.enter()
 	b.live()
 	if n := eval[int](b, "document.querySelectorAll('#grid td[data-target]:not(.other)').length"); n != 3*3334 {
 		t.Fatalf("%d cells", n)
