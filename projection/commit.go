@@ -16,7 +16,30 @@ type pending struct {
 	state   atomic.Int32 // waiting, taken or withdrawn: who wins the swap decides
 	outcome Outcome
 	err     error
-	done    chan struct{} // closed when outcome and err are set
+	done    chan struct{} // has a value when outcome and err are set
+}
+
+// pend returns a pending for a command. Those of an engine are used again, and not by
+// another one: in a test its channels may belong to a bubble.
+func (e *Engine) pend(c Command) *pending {
+	p, ok := e.spare.Get().(*pending)
+	if !ok {
+		p = &pending{done: make(chan struct{}, 1)}
+	}
+	p.command = c
+	return p
+}
+
+// settle is the writer's last touch of a command.
+func (p *pending) settle() { p.done <- struct{}{} }
+
+// leave returns what became of a settled command, and gives up its pending.
+func (e *Engine) leave(p *pending) (Outcome, error) {
+	out, err := p.outcome, p.err
+	p.command, p.outcome, p.err = Command{}, Outcome{}, nil
+	p.state.Store(stateWaiting)
+	e.spare.Put(p)
+	return out, err
 }
 
 const (
@@ -150,7 +173,7 @@ func (e *Engine) refuse() {
 		case p := <-e.queue:
 			if p.take() {
 				p.err = ErrStopped
-				close(p.done)
+				p.settle()
 			}
 		default:
 			return
@@ -203,6 +226,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 			d.Report.Seq = recs[0].Seq
 		}
 	}
+	e.decider.room, d.Drafts = d.Drafts[:0], nil // the records have them
 	p.outcome = Outcome{Decision: d, Records: recs}
 }
 
@@ -220,10 +244,8 @@ func (e *Engine) launch() {
 	if len(b.taken) == 0 {
 		return
 	}
-	e.deciding = batch{
-		taken:   make([]*pending, 0, len(b.taken)),
-		records: make([]events.Record, 0, len(b.records)),
-	}
+	e.room = max(len(b.records), e.room-e.room/8)
+	e.deciding = batch{taken: make([]*pending, 0, len(b.taken)), records: make([]events.Record, 0, e.room)}
 	if len(b.records) == 0 {
 		b.head = e.work.head // nothing that they rest on is on its way
 		b.answer()
@@ -256,7 +278,7 @@ func (e *Engine) appendHere() {
 
 func (e *Engine) expiry() *pending {
 	origin := events.Origin{Actor: ActorExpiry, Via: events.ViaGo, CorrelationID: newCorrelation()}
-	return &pending{command: Command{Origin: origin, Do: &Expire{}}, done: make(chan struct{})}
+	return e.pend(Command{Origin: origin, Do: &Expire{}})
 }
 
 // land publishes the batch whose append has returned, and returns it to be answered. An
@@ -283,7 +305,7 @@ func (b *batch) answer() {
 	}
 	for _, p := range b.taken {
 		p.outcome.AsOf = b.head.Seq
-		close(p.done)
+		p.settle()
 	}
 }
 
@@ -298,7 +320,7 @@ func (e *Engine) fail(b *batch, err error) {
 		if p.err == nil {
 			p.err = err
 		}
-		close(p.done)
+		p.settle()
 	}
 }
 

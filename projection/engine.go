@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -97,6 +98,7 @@ type Engine struct {
 
 	view  atomic.Pointer[View]
 	queue chan *pending
+	spare sync.Pool     // of pendings that nobody waits for any more
 	stop  chan struct{} // closed by Close
 	dead  chan struct{} // closed when no more commands are taken
 	ended chan struct{} // closed when the engine's goroutine has ended
@@ -118,6 +120,7 @@ type Engine struct {
 	deciding batch  // decided, and not on its way yet
 	flying   *batch // on its way to the disk; nil: none
 	last     int    // commands of the batch before
+	room     int    // records to make room for: about as many as the largest batch of late had
 
 	appended chan error // what became of the batch on its way
 
@@ -331,35 +334,38 @@ func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 		c.CorrelationID = id.String()
 	}
 	c.Actor, c.OnBehalfOf = events.Scrub(c.Actor, events.MaxName), events.Scrub(c.OnBehalfOf, events.MaxID)
-	p := &pending{command: c, done: make(chan struct{})}
 	select {
 	case <-e.dead:
 		return Outcome{}, ErrStopped
 	default:
 	}
+	p := e.pend(c)
 	select {
 	case e.queue <- p:
 	default:
 		return Outcome{}, ErrBusy
 	}
+	out, err := e.wait(ctx, p)
+	if err == nil && out.earlier.first > 0 {
+		return e.repeat(ctx, out)
+	}
+	return out, err
+}
+
+// wait returns what becomes of a command that is in the queue.
+func (e *Engine) wait(ctx context.Context, p *pending) (Outcome, error) {
 	select {
 	case <-p.done:
+		return e.leave(p)
 	case <-e.dead:
 		if p.withdraw() {
 			return Outcome{}, ErrStopped
 		}
-		<-p.done
 	case <-ctx.Done():
 		if p.withdraw() {
 			return Outcome{}, ctx.Err()
 		}
-		<-p.done
 	}
-	if p.err != nil {
-		return Outcome{}, p.err
-	}
-	if p.outcome.earlier.first > 0 {
-		return e.repeat(ctx, p.outcome)
-	}
-	return p.outcome, nil
+	<-p.done
+	return e.leave(p)
 }

@@ -110,7 +110,9 @@ func (x *Index) next(was *State, is order, changed []string, now time.Time) (*In
 		changed = is.appendBetween(changed, x.from, now)
 	}
 	slices.Sort(changed)
-	for _, id := range slices.Compact(changed) {
+	changed = slices.Compact(changed)
+	u.swaps = make([]swap, 0, len(changed))
+	for _, id := range changed {
 		u.swap(was.Account(id), is.Account(id))
 	}
 	u.settle()

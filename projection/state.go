@@ -71,7 +71,7 @@ func (s *State) Snapshot() *State {
 	c := *s
 	c.accounts, c.due, c.changed, c.owner = s.accounts.share(), nil, nil, nil
 	c.requests, c.keys, c.removed, c.suspects = s.requests.share(), s.keys.share(), s.removed.share(), s.suspects.share()
-	s.changed, s.owner = nil, new(owner)
+	s.changed, s.owner = make([]string, 0, len(s.changed)), new(owner)
 	return &c
 }
 
