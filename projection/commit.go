@@ -39,7 +39,10 @@ func (e *Engine) leave(p *pending) (Outcome, error) {
 	p.command, p.outcome, p.err = Command{}, Outcome{}, nil
 	p.state.Store(stateWaiting)
 	e.spare.Put(p)
-	return out, err
+	if err != nil {
+		return Outcome{}, err
+	}
+	return out, nil
 }
 
 const (
@@ -193,6 +196,10 @@ func (e *Engine) take(now time.Time) {
 	}
 }
 
+// keptDrafts bounds the room for drafts that is kept from one command to the next: a
+// report has one or two.
+const keptDrafts = 8
+
 // decide runs one command on the working state, unless it was withdrawn.
 func (e *Engine) decide(p *pending, now time.Time) {
 	if !p.take() {
@@ -208,8 +215,8 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		p.err = err
 		return
 	}
-	from := len(b.records)
-	if b.records, err = e.sealer.Seal(b.records, e.work.head, now, d.Drafts); err != nil {
+	from, drafts := len(b.records), d.Drafts
+	if b.records, err = e.sealer.Seal(b.records, e.work.head, now, drafts); err != nil {
 		p.err = refuse(CodeInvalid, "the command does not fit the log: %v", err)
 		if _, ok := p.command.Do.(*Expire); ok { // the clock is in a year that the log cannot hold
 			e.expireLater()
@@ -226,7 +233,10 @@ func (e *Engine) decide(p *pending, now time.Time) {
 			d.Report.Seq = recs[0].Seq
 		}
 	}
-	e.decider.room, d.Drafts = d.Drafts[:0], nil // the records have them
+	d.Drafts = nil // the records have them
+	if cap(drafts) <= keptDrafts {
+		e.decider.room = drafts[:0]
+	}
 	p.outcome = Outcome{Decision: d, Records: recs}
 }
 
@@ -244,7 +254,7 @@ func (e *Engine) launch() {
 	if len(b.taken) == 0 {
 		return
 	}
-	e.room = max(len(b.records), e.room-e.room/8)
+	e.room = min(max(len(b.records), e.room-e.room/8), maxBatch)
 	e.deciding = batch{taken: make([]*pending, 0, len(b.taken)), records: make([]events.Record, 0, e.room)}
 	if len(b.records) == 0 {
 		b.head = e.work.head // nothing that they rest on is on its way
