@@ -96,7 +96,7 @@ func Decide(s *State, c Command, now time.Time) (Decision, error) {
 
 // run decides a command. A decider may be used again for the next.
 func (d *decider) run(s *State, c Command, now time.Time) (Decision, error) {
-	*d = decider{s: s, origin: c.Origin, now: now.UTC(), out: Decision{Drafts: d.room}}
+	*d = decider{s: s, origin: c.Origin, now: now.UTC()}
 	if key := c.IdempotencyKey; key != "" {
 		if err := CheckID("the idempotency key", key); err != nil {
 			return Decision{}, refuse(CodeInvalid, "%v", err)
@@ -126,8 +126,7 @@ type decider struct {
 	origin events.Origin
 	now    time.Time
 	out    Decision
-	added  int            // accounts added by the drafts so far
-	room   []events.Draft // empty, for the drafts; nil: to be made
+	added  int // accounts added by the drafts so far
 }
 
 func (d *decider) emit(account string, e events.Event) {

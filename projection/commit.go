@@ -196,10 +196,6 @@ func (e *Engine) take(now time.Time) {
 	}
 }
 
-// keptDrafts bounds the room for drafts that is kept from one command to the next: a
-// report has one or two.
-const keptDrafts = 8
-
 // decide runs one command on the working state, unless it was withdrawn.
 func (e *Engine) decide(p *pending, now time.Time) {
 	if !p.take() {
@@ -215,8 +211,8 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		p.err = err
 		return
 	}
-	from, drafts := len(b.records), d.Drafts
-	if b.records, err = e.sealer.Seal(b.records, e.work.head, now, drafts); err != nil {
+	from := len(b.records)
+	if b.records, err = e.sealer.Seal(b.records, e.work.head, now, d.Drafts); err != nil {
 		p.err = refuse(CodeInvalid, "the command does not fit the log: %v", err)
 		if _, ok := p.command.Do.(*Expire); ok { // the clock is in a year that the log cannot hold
 			e.expireLater()
@@ -232,10 +228,6 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		if d.Report.Effect == events.EffectRecovered {
 			d.Report.Seq = recs[0].Seq
 		}
-	}
-	d.Drafts = nil // the records have them
-	if cap(drafts) <= keptDrafts {
-		e.decider.room = drafts[:0]
 	}
 	p.outcome = Outcome{Decision: d, Records: recs}
 }
