@@ -20,6 +20,7 @@ type EpisodeRow struct {
 	Account   string `json:"account"`
 	Provider  string `json:"provider"`
 	Target    string `json:"target" doc:"a group id, model:NAME or *"`
+	MovedFrom string `json:"moved_from,omitempty" doc:"the target that new groups moved it from, in the range"`
 	Block     string `json:"block" enum:"suspended,held,cooling"`
 	StartedAt Time   `json:"started_at"`
 	EndedAt   Time   `json:"ended_at" doc:"null: it goes on"`
@@ -33,8 +34,9 @@ type EpisodeRow struct {
 	Source   string  `json:"source,omitempty" doc:"where the last deadline came from: the source of a hint, ladder, window or import"`
 	Until    Time    `json:"until" doc:"the last deadline; null: none"`
 	Clamped  bool    `json:"clamped,omitempty" doc:"the policy's bound cut that deadline"`
-	Limits   int     `json:"limits" doc:"upstream answers about the cell while it lasted"`
-	Probes   int     `json:"probes,omitempty" doc:"of those, to probes"`
+	Answers  int     `json:"answers" doc:"of the upstream, about the cell, while it lasted; for * by hand: about the account"`
+	Limits   int     `json:"limits" doc:"of those, 429s"`
+	Probes   int     `json:"probes,omitempty" doc:"of those answers, to probes"`
 	Longest  float64 `json:"longest_hint_seconds,omitempty" doc:"the longest that any of those answers asked to wait"`
 	Seq      uint64  `json:"seq" doc:"the record that began it"`
 	EndedSeq uint64  `json:"ended_seq,omitempty" doc:"the record that ended it; none if its time came and that is not recorded"`
@@ -60,7 +62,8 @@ type EpisodeSum struct {
 	Key      string  `json:"key"`
 	Episodes int     `json:"episodes"`
 	Seconds  float64 `json:"seconds" doc:"frozen in all; blocks of several targets each count"`
-	Limits   int     `json:"limits"`
+	Answers  int     `json:"answers" doc:"of the upstreams, while they lasted"`
+	Limits   int     `json:"limits" doc:"of those, 429s"`
 }
 
 // maxSums bounds the sums by account.
@@ -69,10 +72,10 @@ const maxSums = 100
 // NewEpisodeRow renders an episode as it stands at an instant, with ids as given.
 func NewEpisodeRow(e *projection.Episode, at time.Time, ids *identity.Book) EpisodeRow {
 	return EpisodeRow{
-		Account: ids.Given(e.Account), Provider: e.Provider, Target: e.Target, Block: string(e.Block),
+		Account: ids.Given(e.Account), Provider: e.Provider, Target: e.Target, MovedFrom: e.MovedFrom, Block: string(e.Block),
 		StartedAt: Time{e.StartedAt}, EndedAt: Time{e.EndedAt}, Ended: string(e.How), Seconds: e.Lasted(at).Seconds(),
 		Class: string(e.Class), Reason: e.Reason, Actor: e.Actor, Model: e.Model, Source: e.Source, Until: Time{e.Until},
-		Clamped: e.Clamped, Limits: e.Limits, Probes: e.Probes, Longest: e.LongestHint.Seconds(),
+		Clamped: e.Clamped, Answers: e.Answers, Limits: e.Limits, Probes: e.Probes, Longest: e.LongestHint.Seconds(),
 		Seq: uint64(e.Started), EndedSeq: uint64(e.Ended),
 	}
 }
@@ -88,6 +91,7 @@ func NewEpisodeSums(list []projection.Episode, at time.Time, ids *identity.Book)
 			}
 			sums[k].Episodes++
 			sums[k].Seconds += list[i].Lasted(at).Seconds()
+			sums[k].Answers += list[i].Answers
 			sums[k].Limits += list[i].Limits
 		}
 		rows := []EpisodeSum{}

@@ -28,7 +28,8 @@ type ReplayAnswer struct {
 	To           Time   `json:"to"`
 	Observations int    `json:"observations" doc:"recorded answers that were decided again"`
 	Limits       int    `json:"limits" doc:"of those, 429s"`
-	Avoided      int    `json:"avoided_429s" doc:"exact: the account would have been blocked when the request was sent, and was not"`
+	Avoided      int    `json:"avoided_429s" doc:"exact, of the requests that say when they were sent: the account would have been blocked then, and was not"`
+	Undated      int    `json:"undated_429s" doc:"429s that came with neither a lease nor started_at: whether they would have been avoided is not known"`
 	// ExtraFree is an upper bound of what could have been served.
 	ExtraFree      float64       `json:"extra_free_seconds" doc:"upper bound: time in which accounts would have been free for the models they were asked for, and were not; requests that were not made are not simulated"`
 	ExtraBlocked   float64       `json:"extra_blocked_seconds" doc:"the other way round"`
@@ -92,7 +93,7 @@ func (s *Server) replay(ctx context.Context, b *Backend, _ *none, body *ReplayRe
 func NewReplayAnswer(r *projection.Replayed, ids *identity.Book) *ReplayAnswer {
 	a := &ReplayAnswer{
 		FromSeq: uint64(r.From), ToSeq: uint64(r.To), From: Time{r.FromAt}, To: Time{r.ToAt}, Observations: r.Observations,
-		Limits: r.Limits, Avoided: r.Avoided, ExtraFree: r.ExtraFree.Seconds(), ExtraBlocked: r.ExtraBlocked.Seconds(),
+		Limits: r.Limits, Avoided: r.Avoided, Undated: r.Undated, ExtraFree: r.ExtraFree.Seconds(), ExtraBlocked: r.ExtraBlocked.Seconds(),
 		Differing: []EpisodePair{}, DifferingCount: r.DifferingCount,
 	}
 	for _, p := range r.Differing {

@@ -42,6 +42,8 @@ type DefineGroups struct {
 	// is when the command is decided; see [GroupsConfig.Replaced].
 	GroupsOnly bool
 	DryRun     bool
+
+	abandon bool // for a replay: manual suspensions may be dropped
 }
 
 // DefinePolicy puts a policy in force: the operator's part over the default.
@@ -242,7 +244,7 @@ func (c *DefineGroups) decide(d *decider) error {
 		}
 		e.Kept += d.s.keptCells(a, now, d)
 	}
-	if len(dropped) > 0 {
+	if len(dropped) > 0 && !c.abandon {
 		return &Error{
 			Code: CodeSuspensionLive, Cells: dropped,
 			Message: fmt.Sprintf("the definition would drop %d manual suspensions, the first of account %q on %q; lift them, or name the old group in the replaces of a new one",

@@ -12,14 +12,14 @@ import (
 // match. Empty fields match everything.
 type EpisodeQuery struct {
 	Account  string // stored id
-	Target   string
+	Target   string // where it is, or was moved from
 	Provider string // canonical
 	// The zero From is the beginning of the log, the zero To now.
 	From, To Moment
 }
 
 func (q *EpisodeQuery) matches(e *Episode) bool {
-	return (q.Account == "" || e.Account == q.Account) && (q.Target == "" || e.Target == q.Target) &&
+	return (q.Account == "" || e.Account == q.Account) && (q.Target == "" || e.Target == q.Target || e.MovedFrom == q.Target) &&
 		(q.Provider == "" || e.Provider == q.Provider)
 }
 
@@ -40,8 +40,12 @@ func (p *Past) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Ti
 		}
 	}
 	w.episodes.begin(w.State, w.head.At)
+	whole := q
+	if w.groups.Version != p.State.groups.Version {
+		whole.Target = "" // new groups may move any to the target that is asked for
+	}
 	for _, open := range w.episodes.open {
-		if q.matches(open) {
+		if whole.matches(open) {
 			if err := p.catchUp(ctx, open, w.head.Seq); err != nil {
 				return nil, time.Time{}, err
 			}
@@ -61,7 +65,7 @@ func (p *Past) Episodes(ctx context.Context, q EpisodeQuery) ([]Episode, time.Ti
 // catchUp counts what came of an episode between its start and a record at which the
 // range begins.
 func (p *Past) catchUp(ctx context.Context, open *Episode, to events.Seq) error {
-	x := episodes{open: map[episodeKey]*Episode{{open.Account, open.Target, open.Block}: open}}
+	x := episodes{open: map[episodeKey]*Episode{open.key(): open}}
 	q := events.Query{Account: open.Account, After: open.Started - 1, Before: to + 1}
 	for r, err := range p.Log.History(ctx, q) {
 		if err != nil {

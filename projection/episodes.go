@@ -37,10 +37,18 @@ type Episode struct {
 	Until   time.Time // its last deadline; zero: none
 	Clamped bool      // the policy cut that deadline
 
-	Limits int // upstream answers about the cell while it lasted, the first included
-	Probes int // of those, to probes
-	// LongestHint is the longest that any of those answers asked to wait, as it was sent.
+	// Answers are those of an upstream about the cell, or of a suspension of everything
+	// those about any cell of the account, while it lasted, the first included.
+	Answers int
+	Limits  int // of those, 429s
+	// Of an automatic block: Probes are the answers to probes, and LongestHint is the
+	// longest that any answer asked to wait, as it was sent.
+	Probes      int
 	LongestHint time.Duration
+
+	// MovedFrom is the target that new groups moved it from, the last time that they did
+	// in the range that was looked at; empty: none.
+	MovedFrom string
 }
 
 // EpisodeEnd says how an episode ended.
@@ -53,7 +61,7 @@ const (
 	EndRecovered EpisodeEnd = "recovered" // evidence that it works again
 	EndLifted    EpisodeEnd = "lifted"    // an operator ended a suspension
 	EndReplaced  EpisodeEnd = "replaced"  // another suspension, or an import, took its place
-	EndRegrouped EpisodeEnd = "regrouped" // new groups moved it to another target
+	EndRegrouped EpisodeEnd = "regrouped" // new groups merged it with another block, or split it
 	EndRemoved   EpisodeEnd = "removed"   // the account left the pool
 	EndRenewed   EpisodeEnd = "renewed"   // a hold, by a new credential
 )
@@ -134,24 +142,57 @@ func (x *episodes) after(s *State, ids []string, r events.Record) {
 func (x *episodes) change(r events.Record, was []block, a *Account) {
 	x.is = appendBlocks(x.is[:0], a)
 	is := x.is
+	_, regrouped := r.Event.(*events.GroupsDefined)
+	var moved []*Episode // to where they are now
 	for _, b := range was {
 		open := x.open[b.key]
 		if open == nil {
 			continue
 		}
-		i := slices.IndexFunc(is, func(n block) bool { return n.key == b.key })
-		if i >= 0 && is[i].started == b.started && (b.until.IsZero() || r.At.Before(b.until)) {
-			is[i].prolong(open)
+		if n := find(is, b.key); n != nil && n.started == b.started && b.live(r.At) {
+			n.prolong(open)
 			continue
 		}
-		x.end(open, b, r, a)
+		if n := b.movedTo(was, is); n != nil && regrouped && b.live(r.At) {
+			open.Target, open.MovedFrom = n.key.target, open.Target
+			moved = append(moved, open)
+		} else {
+			x.end(open, b, r, a)
+		}
 		delete(x.open, b.key)
+	}
+	for _, e := range moved { // now that those are over whose places they take
+		x.open[e.key()] = e
 	}
 	for _, b := range is {
 		if b.live(r.At) && x.open[b.key] == nil {
 			x.open[b.key] = b.episode(a)
 		}
 	}
+}
+
+// find returns the block of a name; nil if there is none.
+func find(list []block, key episodeKey) *block {
+	i := slices.IndexFunc(list, func(b block) bool { return b.key == key })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+// movedTo returns the first of the account's blocks now that is this one under another
+// target; nil if none is. Where it stood under that target before, too, it is merged.
+func (b *block) movedTo(was, is []block) *block {
+	for i := range is {
+		n := &is[i]
+		if n.key.block != b.key.block || n.started != b.started || n.key == b.key {
+			continue
+		}
+		if before := find(was, n.key); before == nil || before.started != b.started {
+			return n
+		}
+	}
+	return nil
 }
 
 // end closes an episode as a record, or before it its own deadline, tells.
@@ -188,21 +229,39 @@ func howEnded(r events.Record, is *Account) EpisodeEnd {
 	return EndReplaced
 }
 
-// count notes what an answer of an upstream says of the episodes of its cell.
+// count notes what an answer of an upstream says of the episodes that it falls into.
 func (x *episodes) count(r events.Record, e *events.LimitObserved) {
 	for _, block := range []Status{StatusCooling, StatusHeld} {
 		open := x.open[episodeKey{r.Account, e.Target, block}]
 		if open == nil {
 			continue
 		}
-		open.Limits++
+		open.answered(e)
 		if e.Probe {
 			open.Probes++
 		}
 		open.LongestHint = max(open.LongestHint, longestAsked(e))
 		open.Model = cmp.Or(open.Model, e.Model)
 	}
+	for _, target := range []string{e.Target, events.TargetAll} {
+		if open := x.open[episodeKey{r.Account, target, StatusSuspended}]; open != nil {
+			open.answered(e)
+		}
+		if e.Target == events.TargetAll {
+			break
+		}
+	}
 }
+
+func (e *Episode) answered(a *events.LimitObserved) {
+	e.Answers++
+	if a.Status == 429 {
+		e.Limits++
+	}
+}
+
+// key names the block that the episode is of.
+func (e *Episode) key() episodeKey { return episodeKey{e.Account, e.Target, e.Block} }
 
 // longestAsked is the longest that an answer asked to wait. What it says of windows that
 // are not spent, and what is no time, asks for nothing.

@@ -73,12 +73,9 @@ func (a *Account) moveAutomatic(c *Cell, now *Groups, moves *[]move) *Account {
 // nothing, so it replaces nothing.
 func (a *Account) moveSuspension(c *Cell, now *Groups, moves *[]move) *Account {
 	b := a
-	for _, g := range now.List {
-		if !slices.Contains(g.Replaces, c.Target) || !now.serves(g.ID, a.Spec.Provider) {
-			continue
-		}
-		m := move{account: a.ID, from: c.Target, to: g.ID}
-		b = b.with(g.ID, func(n *Cell) {
+	for _, to := range now.successors(c.Target, a.Spec.Provider) {
+		m := move{account: a.ID, from: c.Target, to: to}
+		b = b.with(to, func(n *Cell) {
 			m.merged = n.Suspended != nil
 			if n.Suspended == nil || outlives(c.Suspended, n.Suspended) {
 				n.Suspended = c.Suspended
@@ -92,6 +89,16 @@ func (a *Account) moveSuspension(c *Cell, now *Groups, moves *[]move) *Account {
 		*moves = append(*moves, move{account: a.ID, from: c.Target, dropped: true})
 	}
 	return b
+}
+
+// successors returns the groups of a provider that replace a group; nil if none does.
+func (g *Groups) successors(target, provider string) (ids []string) {
+	for i := range g.List {
+		if n := &g.List[i]; slices.Contains(n.Replaces, target) && g.serves(n.ID, provider) {
+			ids = append(ids, n.ID)
+		}
+	}
+	return ids
 }
 
 func outlives(a, b *Suspension) bool {

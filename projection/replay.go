@@ -26,9 +26,12 @@ const MaxDiffering = 1000
 // Replayed is what a replay found.
 //
 // It knows only what was recorded. A request that the other rules would have sent
-// elsewhere, or let through where it was blocked, has no answer: so Avoided is exact,
-// and ExtraFree, the time in which an account would have been free, is an upper bound
-// of what could have been served.
+// elsewhere, or let through where it was blocked, has no answer: so Avoided is exact for
+// the requests that say when they were sent, and ExtraFree, the time in which an account
+// would have been free, is an upper bound of what could have been served.
+//
+// A suspension of a group that the other groups do not have, and that none of them
+// replaces, stands there for the models of that group that the account was asked for.
 type Replayed struct {
 	From, To events.Seq // the first and the last record replayed; To is 0 without any
 	// FromAt and ToAt bound the range in time.
@@ -38,6 +41,10 @@ type Replayed struct {
 	// Avoided counts the 429s that would not have been met: the account would have been
 	// blocked when the request was sent, and was not.
 	Avoided int
+	// Undated counts the 429s of which nothing says when the request was sent, neither a
+	// lease nor a time: whether they would have been met is not known, and they are not
+	// among Avoided.
+	Undated int
 	// ExtraFree and ExtraBlocked add up, over the accounts and the models that they were
 	// asked for in the range, the time in which the account would have been free and was
 	// not, and the other way round.
@@ -169,7 +176,7 @@ type replayer struct {
 func (x *replayer) redefine() error {
 	var intents []Intent
 	if x.query.Groups != nil {
-		intents = append(intents, &DefineGroups{Config: *x.query.Groups})
+		intents = append(intents, &DefineGroups{Config: *x.query.Groups, abandon: true})
 	}
 	if x.query.Policy != nil {
 		intents = append(intents, &DefinePolicy{Config: *x.query.Policy})
@@ -179,6 +186,7 @@ func (x *replayer) redefine() error {
 			return err
 		}
 	}
+	x.resuspend()
 	x.mapped[0] = x.would.head.Seq
 	return nil
 }

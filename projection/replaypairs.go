@@ -22,7 +22,7 @@ type pairKey struct {
 }
 
 func (e *Episode) pairKey() pairKey {
-	return pairKey{episodeKey{e.Account, e.Target, e.Block}, e.StartedAt.UnixNano()}
+	return pairKey{e.key(), e.StartedAt.UnixNano()}
 }
 
 // recorded adds an episode that has ended as it did.
@@ -49,10 +49,16 @@ func (x *pairs) add(key pairKey, p EpisodePair) {
 	x.lately = append(x.lately, key)
 }
 
-// same reports whether both episodes are alike in all but their seqs.
+// same reports whether both episodes are alike in all but their seqs. What was answered
+// during a suspension is no part of it.
 func (p *EpisodePair) same() bool {
 	a, b := *p.Recorded, *p.Replayed
-	a.Started, a.Ended, b.Started, b.Ended = 0, 0, 0, 0
+	for _, e := range []*Episode{&a, &b} {
+		e.Started, e.Ended, e.MovedFrom = 0, 0, ""
+		if e.Block == StatusSuspended {
+			e.Answers, e.Limits = 0, 0
+		}
+	}
 	return a == b
 }
 

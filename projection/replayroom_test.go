@@ -121,7 +121,7 @@ func TestReplayWaitsForNewGroups(t *testing.T) {
 		}
 		got = append(got, text(p.Recorded)+", "+text(p.Replayed))
 	}
-	want := []string{"gemini , gemini expired", "gemini-pro regrouped, none"}
+	want := []string{"gemini , gemini expired"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("episodes that differ (-want +got):\n%s", diff)
 	}

@@ -63,6 +63,9 @@ func (x *replayer) foresee(records recordRange) error {
 			continue
 		}
 		s.what = x.ask(to)
+		if e, ok := r.Event.(*events.LimitObserved); ok && e.Status == 429 && lease == 0 && sent.IsZero() {
+			x.out.Undated++
+		}
 		if x.date(&s, sent, lease, ats) {
 			x.sends.list = append(x.sends.list, s)
 		}

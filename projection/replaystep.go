@@ -57,6 +57,11 @@ func (x *replayer) again(r events.Record) error {
 		return x.cleared(r, e)
 	case *events.Expired:
 		return x.would.execute(&Expire{}, dated{e.Due, r.At}, nil)
+	case *events.Suspended, *events.Lifted, *events.Imported:
+		if x.query.Groups != nil {
+			x.elsewhere(r)
+			return nil
+		}
 	case *events.GroupsDefined:
 		if x.query.Groups != nil {
 			return nil

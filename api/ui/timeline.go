@@ -381,8 +381,8 @@ func (p *page) Episode(b bar) string {
 	} else {
 		parts = append(parts, p.T("timeline.closed", p.Clock(b.StartedAt.Time), p.Clock(b.EndedAt.Time), b.Ended))
 	}
-	if b.Limits > 0 {
-		parts = append(parts, p.T("timeline.limits", b.Limits))
+	if b.Answers > 0 {
+		parts = append(parts, p.T("timeline.limits", b.Answers))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -186,12 +186,13 @@ func (env *environment) printEpisodes(page *api.EpisodePage) error {
 		columns: []column[api.EpisodeRow]{
 			{"BEGAN", func(e api.EpisodeRow) string { return relative(e.StartedAt.Time, now) }},
 			{"ACCOUNT", func(e api.EpisodeRow) string { return e.Account }},
-			{"TARGET", func(e api.EpisodeRow) string { return e.Target }},
+			{"TARGET", episodeTarget},
 			{"BLOCK", func(e api.EpisodeRow) string { return e.Block }},
 			{"WHY", episodeCause},
 			{"LASTED", func(e api.EpisodeRow) string { return spanOf(e.Seconds) }},
 			{"END", func(e api.EpisodeRow) string { return episodeEnd(e, now) }},
-			{"ANSWERS", func(e api.EpisodeRow) string { return strconv.Itoa(e.Limits) }},
+			{"ANSWERS", func(e api.EpisodeRow) string { return strconv.Itoa(e.Answers) }},
+			{"429S", func(e api.EpisodeRow) string { return strconv.Itoa(e.Limits) }},
 			{"ASKED FOR", func(e api.EpisodeRow) string { return spanOf(e.Longest) }},
 		},
 		status: func(e api.EpisodeRow) string {
@@ -205,6 +206,13 @@ func (env *environment) printEpisodes(page *api.EpisodePage) error {
 		env.say("%d more; --limit 0 shows all", more)
 	}
 	return err
+}
+
+func episodeTarget(e api.EpisodeRow) string {
+	if e.MovedFrom != "" {
+		return e.Target + " (was " + e.MovedFrom + ")"
+	}
+	return e.Target
 }
 
 // episodeCause says what began a freeze.
@@ -248,7 +256,8 @@ func (env *environment) printEpisodeSums(page *api.EpisodePage, by string) error
 			{map[string]string{"account": "ACCOUNT", "target": "TARGET", "provider": "PROVIDER", "day": "DAY"}[by], func(s api.EpisodeSum) string { return s.Key }},
 			{"FREEZES", func(s api.EpisodeSum) string { return fmt.Sprint(s.Episodes) }},
 			{"FROZEN", func(s api.EpisodeSum) string { return spanOf(s.Seconds) }},
-			{"ANSWERS", func(s api.EpisodeSum) string { return fmt.Sprint(s.Limits) }},
+			{"ANSWERS", func(s api.EpisodeSum) string { return fmt.Sprint(s.Answers) }},
+			{"429S", func(s api.EpisodeSum) string { return fmt.Sprint(s.Limits) }},
 		},
 	}.print(env)
 }

@@ -25,8 +25,11 @@ func newReplayCommand(env *environment) *cobra.Command {
 outcomes side by side. Nothing is changed. Without a file the rules of the time are
 used, which must make no difference.
 
-The 429s avoided are exact. The extra free time is an upper bound: requests that were
-not made, because the account was blocked, have no recorded answer, and none is made up.
+The 429s avoided are exact for the requests that say when they were sent, by a lease or
+by started_at; the others are counted apart. The extra free time is an upper bound:
+requests that were not made, because the account was blocked, have no recorded answer, and
+none is made up. A suspension of a group that the other groups do not have stands for the
+models of that group that the account was asked for.
 
 With --step walk through the range record by record: the state before, what happened,
 the state after. On a terminal Enter goes on and q ends.
@@ -118,6 +121,9 @@ func (env *environment) writeReplay(w io.Writer, a *api.ReplayAnswer) error {
 		fmt.Fprintf(&b, "records %d to %d: %s decided again, %d of them 429s\n", a.FromSeq, a.ToSeq, counted(a.Observations, "answer"), a.Limits)
 	}
 	fmt.Fprintf(&b, "429s avoided     %d\n", a.Avoided)
+	if a.Undated > 0 {
+		fmt.Fprintf(&b, "429s not dated   %d: they came with neither a lease nor the time at which the request was sent\n", a.Undated)
+	}
 	fmt.Fprintf(&b, "extra free       %s at most: requests that were not made are not simulated\n", spanOrNone(a.ExtraFree))
 	fmt.Fprintf(&b, "extra blocked    %s\n", spanOrNone(a.ExtraBlocked))
 	fmt.Fprintf(&b, "freezes differ   %d\n", a.DifferingCount)
@@ -165,8 +171,8 @@ func lastedText(e *api.EpisodeRow, end time.Time) string {
 		return "none"
 	}
 	text := spanOrNone(e.Seconds) + ", " + episodeEnd(*e, end)
-	if e.Limits > 0 {
-		text += ", " + counted(e.Limits, "answer")
+	if e.Answers > 0 {
+		text += ", " + counted(e.Answers, "answer")
 	}
 	return text
 }
