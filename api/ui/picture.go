@@ -28,37 +28,37 @@ const (
 	lanesTop  = stripTop + stripHigh + 26
 )
 
-// lane is one line of the picture. Bars that overlap stand below each other, in rows.
+// lane is one line of the picture. Bars of the same time stand below each other, in rows.
 type lane struct {
 	Name    string
 	Href    template.URL // where its name leads, below the root
 	Y, High int
 	Bars    []bar
-	Bundles []bundle
 	Ticks   []tick
-	// rows are where the last bar of each row ends.
-	rows []float64
-	// bars :: account and target → the bars of the cell's automatic blocks, the oldest first
-	bars map[api.CellRef][]*bar
+	// rows are the last bar of each row, by their indexes.
+	rows []int
+	// blocked :: account and target → the automatic blocks of the cell, the oldest first
+	blocked map[api.CellRef][]standing
 	// apart is what a page shows of this lane alone, with lanes of the other kind.
 	apart url.Values
 }
 
-// bar is one episode.
+// bar is one episode; or several, if there is no room for each.
 type bar struct {
-	api.EpisodeRow
-	X, W float64
-	Row  int
-	Y    int
+	api.EpisodeRow // of the first
+	X, W           float64
+	Row            int
+	Y              int
+	Count          int
+	// From and To are its ends. What goes on ends now.
+	From, To time.Time
+	Href     template.URL // of several: shows each, below the root
 }
 
-// bundle is a bar for several episodes that no row of the lane has room for.
-type bundle struct {
-	X, W     float64
-	Y        int
-	Count    int
-	From, To time.Time
-	Href     template.URL // shows each, below the root
+// standing is the row that an automatic block is in, for the answers about it.
+type standing struct {
+	from time.Time
+	row  int
 }
 
 // tick is one answer: a 429, another that limits, or any to a probe.
@@ -116,14 +116,22 @@ func (t *timeline) draw(p *page, list []api.EpisodeRow, limits, served []api.Eve
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {
 		l := lanes[name]
 		l.place(t.Height)
-		for i := range l.Bundles {
-			k := &l.Bundles[i]
-			k.Href = t.alone(l, k.From, k.To)
-		}
+		t.gather(l)
 		t.Height += l.High
 		t.Lanes = append(t.Lanes, l)
 	}
 	t.Height += 8
+}
+
+// gather counts the episodes of a lane that have no bar of their own, and has the bars
+// that stand for them lead to where each has one.
+func (t *timeline) gather(l *lane) {
+	for i := range l.Bars {
+		if b := &l.Bars[i]; b.Count > 1 {
+			t.Together += b.Count
+			b.Href = t.alone(l, b.From, b.To)
+		}
+	}
 }
 
 // lane returns the lane that something belongs to. It is made with the first.
@@ -136,7 +144,7 @@ func (t *timeline) lane(p *page, lanes map[string]*lane, account, provider, targ
 	if l != nil {
 		return l
 	}
-	l = &lane{Name: name, bars: map[api.CellRef][]*bar{}}
+	l = &lane{Name: name, blocked: map[api.CellRef][]standing{}}
 	lanes[name] = l
 	if t.By == "group" {
 		l.apart = url.Values{"by": {"account"}, "provider": {provider}, "target": {target}}
@@ -151,70 +159,70 @@ func (t *timeline) lane(p *page, lanes map[string]*lane, account, provider, targ
 // alone leads to a part of the range that shows one lane alone, what overlaps in it in
 // lanes of its own.
 func (t *timeline) alone(l *lane, from, to time.Time) template.URL {
-	to = to.Add(time.Second - 1) // addresses have whole seconds
-	if short := minRange - to.Sub(from); short > 0 {
-		from = from.Add(-short)
-	}
+	// Addresses have whole seconds, and a range has its least length.
+	to = slices.MinFunc([]time.Time{to.Add(time.Second - 1), t.now}, time.Time.Compare)
+	from = slices.MinFunc([]time.Time{slices.MaxFunc([]time.Time{from, t.From}, time.Time.Compare), to.Add(-minRange)}, time.Time.Compare)
 	q := t.ranged(from, to)
 	maps.Copy(q, l.apart)
 	return "ui/timeline?" + query(q)
 }
 
-// add puts a bar for an episode into the first row that has room, or into a bundle. A bar
-// of what goes on ends now.
+// add puts a bar for an episode into the first row where nothing goes on when it begins.
 func (l *lane) add(t *timeline, e api.EpisodeRow) {
-	end := e.EndedAt.Time
-	if end.IsZero() {
-		end = t.now
+	b := bar{EpisodeRow: e, X: t.x(e.StartedAt.Time), Count: 1, From: e.StartedAt.Time, To: e.EndedAt.Time}
+	if b.To.IsZero() {
+		b.To = t.now
 	}
-	b := bar{EpisodeRow: e, X: t.x(e.StartedAt.Time)}
-	b.W = max(round(t.x(end)-b.X), barThin)
-	b.Row = slices.IndexFunc(l.rows, func(taken float64) bool { return taken <= b.X })
+	b.W = max(round(t.x(b.To)-b.X), barThin)
+	b.Row = slices.IndexFunc(l.rows, func(last int) bool { return !l.Bars[last].To.After(b.From) })
 	switch {
 	case b.Row >= 0:
+		l.follow(b)
 	case len(l.rows) < maxRows:
-		b.Row, l.rows = len(l.rows), append(l.rows, 0)
-	default:
-		b.Row = maxRows
-		t.Together++
-		l.bundle(t, b, end)
-	}
-	if b.Row < maxRows {
-		l.rows[b.Row] = b.X + b.W
+		b.Row, l.rows = len(l.rows), append(l.rows, len(l.Bars))
 		l.Bars = append(l.Bars, b)
+	default:
+		b.Row = maxRows - 1
+		l.follow(b)
 	}
 	if b.Block != string(projection.StatusSuspended) {
 		cell := api.CellRef{Account: b.Account, Target: b.Target}
-		l.bars[cell] = append(l.bars[cell], &b)
+		l.blocked[cell] = append(l.blocked[cell], standing{b.From, b.Row})
 	}
 }
 
-// bundle adds a bar to the last bundle if they overlap, or begins another.
-func (l *lane) bundle(t *timeline, b bar, end time.Time) {
-	n := len(l.Bundles)
-	if n == 0 || l.Bundles[n-1].X+l.Bundles[n-1].W < b.X {
-		l.Bundles = append(l.Bundles, bundle{X: b.X, From: later(b.StartedAt.Time, t.From)})
-		n++
+// follow puts a bar behind the last one of its row, as far as that does not cover it. One
+// of which too little is left is drawn with the last one.
+func (l *lane) follow(b bar) {
+	last := &l.Bars[l.rows[b.Row]]
+	end := round(b.X + b.W)
+	free := max(b.X, round(last.X+last.W))
+	if round(end-free) < barThin || last.To.After(b.From) {
+		last.join(b)
+		return
 	}
-	k := &l.Bundles[n-1]
-	k.Count++
-	k.W, k.To = max(k.W, round(b.X+b.W-k.X)), later(k.To, end)
+	b.X, b.W = free, round(end-free)
+	l.rows[b.Row] = len(l.Bars)
+	l.Bars = append(l.Bars, b)
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// join has a bar stand for one more.
+func (b *bar) join(next bar) {
+	b.Count++
+	b.W = max(b.W, round(next.X+next.W-b.X))
+	b.To = slices.MaxFunc([]time.Time{b.To, next.To}, time.Time.Compare)
+	if b.Block != next.Block {
+		b.Block = ""
 	}
-	return b
 }
 
 // answer puts a tick beside the bar that the answer is about; one that is about none
 // stands in the first row.
 func (l *lane) answer(t *timeline, r api.EventRow) {
 	k := tick{EventRow: r, X: t.x(r.At.Time)}
-	for _, b := range slices.Backward(l.bars[api.CellRef{Account: r.Account, Target: r.Data.Target}]) {
-		if !b.StartedAt.After(r.At.Time) {
-			k.Row = b.Row
+	for _, b := range slices.Backward(l.blocked[api.CellRef{Account: r.Account, Target: r.Data.Target}]) {
+		if !b.from.After(r.At.Time) {
+			k.Row = b.row
 			break
 		}
 	}
@@ -223,16 +231,9 @@ func (l *lane) answer(t *timeline, r api.EventRow) {
 
 // place gives the lane and what is in it their places, from a height on.
 func (l *lane) place(y int) {
-	rows := max(len(l.rows), 1)
-	if len(l.Bundles) > 0 {
-		rows++
-	}
-	l.Y, l.High = y, laneHigh+(rows-1)*rowStep
+	l.Y, l.High = y, laneHigh+max(len(l.rows)-1, 0)*rowStep
 	for i := range l.Bars {
 		l.Bars[i].Y = y + l.Bars[i].Row*rowStep + barTop
-	}
-	for i := range l.Bundles {
-		l.Bundles[i].Y = y + maxRows*rowStep + barTop
 	}
 	for i := range l.Ticks {
 		l.Ticks[i].Y = y + l.Ticks[i].Row*rowStep
@@ -332,7 +333,11 @@ func (p *page) Answer(k tick) string {
 	return strings.Join(parts, "; ")
 }
 
-// Bundle says what a bar for several freezes stands for.
-func (p *page) Bundle(k bundle) string {
-	return p.T("timeline.bundle", k.Count, p.Clock(k.From), p.Clock(k.To))
+// Several says what a bar for several freezes stands for.
+func (p *page) Several(b bar) string {
+	text := p.T("timeline.several", b.Count, p.Clock(b.From), p.Clock(b.To))
+	if b.Block != "" {
+		text = p.T("block."+b.Block) + "; " + text
+	}
+	return text
 }

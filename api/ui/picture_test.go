@@ -56,9 +56,6 @@ func (l *lane) boxes() (list []box) {
 	for _, b := range l.Bars {
 		list = append(list, box{b.X, b.W, b.Y})
 	}
-	for _, k := range l.Bundles {
-		list = append(list, box{k.X, k.W, k.Y})
-	}
 	return list
 }
 
@@ -77,7 +74,7 @@ func wantApart(t *testing.T, d *timeline) {
 				t.Errorf("a bar of lane %s at %d is not within %d to %d", l.Name, a.y, l.Y, end)
 			}
 			for _, b := range boxes[:i] {
-				if a.x < b.x+b.w && b.x < a.x+a.w && a.y < b.y+12 && b.y < a.y+12 {
+				if a.x < round(b.x+b.w) && b.x < round(a.x+a.w) && a.y < b.y+12 && b.y < a.y+12 {
 					t.Fatalf("lane %s: %+v covers %+v", l.Name, a, b)
 				}
 			}
@@ -132,22 +129,49 @@ func TestAThousandFreezesOfAGroup(t *testing.T) {
 	d := drawn(t, "group", hours(24), list)
 	wantApart(t, d)
 	l := d.Lanes[0]
-	if len(d.Lanes) != 1 || l.High > 320 || len(l.Bars) != maxRows+1 {
+	if len(d.Lanes) != 1 || l.High > 300 || len(l.Bars) != maxRows+1 {
 		t.Errorf("%d lanes; the first is %d high and has %d bars", len(d.Lanes), l.High, len(l.Bars))
 	}
-	if len(l.Bundles) != 1 || l.Bundles[0].Count != 1000-maxRows || d.Together != 1000-maxRows {
-		t.Fatalf("%d freezes together: %+v", d.Together, l.Bundles)
+	several := l.Bars[maxRows-1]
+	if several.Count != 1000-maxRows+1 || d.Together != several.Count {
+		t.Fatalf("%d freezes together: %+v", d.Together, several)
 	}
-	want := "ui/timeline?by=account&from=2026-09-14T01%3A01%3A12Z&provider=antigravity&target=claude&to=2026-09-14T09%3A00%3A00Z"
-	if got := string(l.Bundles[0].Href); got != want {
-		t.Errorf("the bundle leads to %s, not %s", got, want)
+	want := "ui/timeline?by=account&from=2026-09-14T01%3A01%3A08Z&provider=antigravity&target=claude&to=2026-09-14T09%3A00%3A00Z"
+	if got := string(several.Href); got != want {
+		t.Errorf("they lead to %s, not %s", got, want)
 	}
-	if text := testPage(t, defaultLang).Bundle(l.Bundles[0]); !strings.Contains(text, "980 more freezes between 2026-09-14 01:01:12 and 2026-09-14 09:00:00") {
-		t.Errorf("the bundle says %q", text)
+	if got, want := testPage(t, defaultLang).Several(several), "cooldown; 981 freezes from 2026-09-14 01:01:08 to 2026-09-14 09:00:00 UTC: open them to see each"; got != want {
+		t.Errorf("they say %q, not %q", got, want)
 	}
-	// With a lane for each, nothing is bundled.
+	// With a lane for each, all have a bar.
 	if d := drawn(t, "account", hours(24), list); d.Together != 0 || len(d.Lanes) != 1000 {
 		t.Errorf("%d together in %d lanes", d.Together, len(d.Lanes))
+	}
+}
+
+// Freezes one after another need no rows, however short they are: those too short to be
+// told apart are one bar, and a longer one begins behind it.
+func TestShortFreezesKeepToOneRow(t *testing.T) {
+	var list []api.EpisodeRow
+	for i := range 10 {
+		list = append(list, freeze("a1", hours(5+float64(i)/100), hours(5+float64(i)/100+0.005)))
+	}
+	list = append(list, freeze("a1", hours(5.1), hours(8)), freeze("a1", hours(8), hours(9)))
+	d := drawn(t, "account", hours(24), list)
+	wantApart(t, d)
+	l := d.Lanes[0]
+	if l.High != laneHigh || len(l.Bars) < 3 || l.Bars[0].Count < 2 {
+		t.Fatalf("the lane is %d high: %+v", l.High, l.Bars)
+	}
+	sum := 0
+	for _, b := range l.Bars {
+		sum += b.Count
+	}
+	if last := l.Bars[len(l.Bars)-1]; sum != 12 || last.Count != 1 || last.X != d.x(hours(8).Time) {
+		t.Errorf("%d freezes are drawn; the last bar is %+v", sum, last)
+	}
+	if want := "ui/timeline?account=a1&by=group&from=2026-09-14T05%3A00%3A00Z"; !strings.HasPrefix(string(l.Bars[0].Href), want) {
+		t.Errorf("the short ones lead to %s", l.Bars[0].Href)
 	}
 }
 
