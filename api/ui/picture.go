@@ -104,17 +104,16 @@ func (t *timeline) draw(p *page, list []api.EpisodeRow, limits, served []api.Eve
 	if len(answers) > maxTicks {
 		t.Cut, answers = true, answers[:maxTicks]
 	}
-	// lanes :: name → lane
-	lanes := map[string]*lane{}
+	t.lanes = map[string]*lane{}
 	for i := range list {
-		t.lane(p, lanes, list[i].Account, list[i].Provider, list[i].Target).add(t, list[i])
+		t.lane(p, list[i].Account, list[i].Provider, list[i].Target).add(t, list[i])
 	}
 	for _, r := range answers {
-		t.lane(p, lanes, r.Account, r.Data.Provider, r.Data.Target).answer(t, r)
+		t.lane(p, r.Account, r.Data.Provider, r.Data.Target).answer(t, r)
 	}
 	t.Height = lanesTop
-	for _, name := range slices.Sorted(maps.Keys(lanes)) {
-		l := lanes[name]
+	for _, name := range slices.Sorted(maps.Keys(t.lanes)) {
+		l := t.lanes[name]
 		l.place(t.Height)
 		t.gather(l)
 		t.Height += l.High
@@ -135,17 +134,16 @@ func (t *timeline) gather(l *lane) {
 }
 
 // lane returns the lane that something belongs to. It is made with the first.
-func (t *timeline) lane(p *page, lanes map[string]*lane, account, provider, target string) *lane {
+func (t *timeline) lane(p *page, account, provider, target string) *lane {
 	name := account
 	if t.By == "group" {
 		name = provider + " " + target
 	}
-	l := lanes[name]
-	if l != nil {
+	if l := t.lanes[name]; l != nil {
 		return l
 	}
-	l = &lane{Name: name, blocked: map[api.CellRef][]standing{}}
-	lanes[name] = l
+	l := &lane{Name: name, blocked: map[api.CellRef][]standing{}}
+	t.lanes[name] = l
 	if t.By == "group" {
 		l.apart = url.Values{"by": {"account"}, "provider": {provider}, "target": {target}}
 		l.Href = t.alone(l, t.From, t.To)

@@ -39,6 +39,7 @@ type timeline struct {
 	Seq      uint64
 	Newest   bool // the range ends now
 	now      time.Time
+	lanes    map[string]*lane // by name
 }
 
 // timeline makes the page.
