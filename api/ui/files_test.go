@@ -98,8 +98,9 @@ func TestTextsAreUsed(t *testing.T) {
 			used[m[1]] = true
 		}
 	}
-	// Some are asked for by names put together: of states, blocks, verbs and colours.
-	together := regexp.MustCompile(`^(state|block|theme)\.|^act\.(suspend|lift|clear|recheck)$`)
+	// Some are asked for by names put together: of states, blocks, verbs, colours, and of what a
+	// timeline says.
+	together := regexp.MustCompile(`^(state|block|theme|class|effect|end)\.|^act\.(suspend|lift|clear|recheck)$`)
 	for key := range all[defaultLang] {
 		if !used[key] && !together.MatchString(key) {
 			t.Errorf("the text %s is not used", key)

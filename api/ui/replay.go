@@ -17,6 +17,7 @@ type replayPage struct {
 	From, To    time.Time
 	First, Last uint64 // the range's records: the slider's bounds
 	Record      *api.EventRow
+	present     time.Time
 }
 
 // replay makes the page.
@@ -27,6 +28,7 @@ func (d *Dashboard) replay(p *page) (any, error) {
 		return nil, err
 	}
 	head := r.Summary.Head
+	r.present = r.Summary.Now.Time
 	at := cmp.Or(q.Get("at"), "seq:"+strconv.FormatUint(head.Seq, 10))
 	if err := r.moment(p, at); err != nil {
 		return nil, err
@@ -50,11 +52,8 @@ func (r *replayPage) moment(p *page, at string) error {
 	for i := range list {
 		list[i].At = at
 	}
-	r.Summary.Groups = groupsOf(list, r.Summary.Groups)
+	r.count(list, offered)
 	r.Pools = r.pools(list)
-	for i := range r.Pools {
-		r.Pools[i].recount(offered, r.Now)
-	}
 	if r.Seq == 0 {
 		return nil // before the first record
 	}
@@ -62,21 +61,41 @@ func (r *replayPage) moment(p *page, at string) error {
 	return p.get("/v1/events/"+strconv.FormatUint(r.Seq, 10), nil, r.Record)
 }
 
+// count makes the summary's groups those of the moment, counted as of then. It comes
+// before the pools are sorted: groups with nothing usable are first.
+func (r *replayPage) count(list []cell, offered map[string]bool) {
+	r.Summary.Now = api.Time{Time: r.Now}
+	r.Summary.Groups = groupsOf(list, r.Summary.Groups)
+	var counted []api.GroupSummary
+	for _, t := range r.pools(list) {
+		for i, k := range t.Columns {
+			counted = append(counted, t.count(i, k.GroupSummary, offered))
+		}
+	}
+	r.Summary.Groups = counted
+}
+
 // groupsOf are the groups that the cells of a moment know, which may be others than those
-// of now. Their labels are of now.
+// of now. Their labels and their order are of now; those that are gone come last.
 func groupsOf(list []cell, now []api.GroupSummary) (groups []api.GroupSummary) {
 	type key struct{ provider, group string }
-	labels, seen := map[key]string{}, map[key]bool{}
+	known := map[key]bool{}
+	for _, c := range list {
+		if c.Target != events.TargetAll && !strings.HasPrefix(c.Target, events.ModelTarget) {
+			known[key{c.Provider, c.Target}] = true
+		}
+	}
+	add := func(k key, label string) {
+		if known[k] {
+			groups = append(groups, api.GroupSummary{Provider: k.provider, Group: k.group, Label: label})
+			delete(known, k)
+		}
+	}
 	for _, g := range now {
-		labels[key{g.Provider, g.Group}] = g.Label
+		add(key{g.Provider, g.Group}, g.Label)
 	}
 	for _, c := range list {
-		k := key{c.Provider, c.Target}
-		if seen[k] || c.Target == events.TargetAll || strings.HasPrefix(c.Target, events.ModelTarget) {
-			continue
-		}
-		seen[k] = true
-		groups = append(groups, api.GroupSummary{Provider: k.provider, Group: k.group, Label: labels[k]})
+		add(key{c.Provider, c.Target}, "")
 	}
 	return groups
 }
@@ -96,26 +115,23 @@ func (p *page) offered() (map[string]bool, error) {
 	return offered, err
 }
 
-// recount counts the columns from the rows: the summary knows the present alone. Accounts
-// that are gone since count as they did then.
-func (t *pool) recount(offered map[string]bool, now time.Time) {
-	for i := range t.Columns {
-		k := &t.Columns[i]
-		k.Total, k.Usable, k.FirstBack, k.Now = 0, 0, api.Time{}, now
-		for _, r := range t.Rows {
-			if is, known := offered[r.Account]; known && !is {
-				continue
-			}
-			k.Total++
-			c := r.Cells[i]
-			if c.Status == "available" {
-				k.Usable++
-			}
-			if back := c.Returns(); !back.IsZero() && (k.FirstBack.IsZero() || back.Before(k.FirstBack.Time)) {
-				k.FirstBack = api.Time{Time: back}
-			}
+// count counts a column from the rows: the summary knows the present alone. Accounts that
+// are gone since count as they did then.
+func (t *pool) count(column int, g api.GroupSummary, offered map[string]bool) api.GroupSummary {
+	for _, r := range t.Rows {
+		if is, known := offered[r.Account]; known && !is {
+			continue
+		}
+		g.Total++
+		c := r.Cells[column]
+		if c.Status == "available" {
+			g.Usable++
+		}
+		if back := c.Returns(); !back.IsZero() && (g.FirstBack.IsZero() || back.Before(g.FirstBack.Time)) {
+			g.FirstBack = api.Time{Time: back}
 		}
 	}
+	return g
 }
 
 // Grid is the pool, for the parts that show one.
@@ -154,9 +170,14 @@ func (p *page) edge(query map[string]string) (uint64, error) {
 	return answer.Items[0].Seq, nil
 }
 
-// Minute is the moment a minute before or after this one, as the API takes it.
+// Minute is the moment a minute before or after this one, as the API takes it: none is
+// after now.
 func (r *replayPage) Minute(n int) string {
-	return r.Now.Add(time.Duration(n) * time.Minute).UTC().Format(time.RFC3339)
+	at := r.Now.Add(time.Duration(n) * time.Minute)
+	if at.After(r.present) {
+		at = r.present
+	}
+	return at.UTC().Format(time.RFC3339Nano)
 }
 
 // Blocked says how many cells are in which state, in words.

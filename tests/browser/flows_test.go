@@ -302,9 +302,14 @@ func TestReplayBySliderAndKeyboard(t *testing.T) {
 	if eval[int](b, "document.querySelectorAll('button[data-verb]').length") != 0 {
 		t.Error("the past has buttons to act with")
 	}
+	// A minute on would be the future: it is now.
+	eval[any](b, "window.before = document.getElementById('moment'); 1")
 	b.press(kb.PageDown)
-	b.pardon("400") // a minute on is the future
-	b.wait("!document.getElementById('problem').hidden")
+	b.wait("document.getElementById('moment') !== window.before")
+	b.wait(at, "6")
+	if !eval[bool](b, "document.getElementById('problem').hidden") {
+		t.Error("a minute on from this minute is a problem")
+	}
 	b.visit("ui/replay?at=seq:5") // the deep link
 	b.wait(at, "5")
 }
@@ -316,7 +321,7 @@ func TestTimelineOpensTheRecord(t *testing.T) {
 	b := s.enter()
 	b.visit("ui/timeline?" + url.Values{"from": {time.Now().UTC().Add(-2 * time.Minute).Format(time.RFC3339)}}.Encode())
 	b.wait("document.querySelector('svg.timeline rect.b-cooling')")
-	eval[any](b, "document.querySelector('svg.timeline g.lane a[data-words]:has(rect)').focus()")
+	eval[any](b, "document.querySelector('svg.timeline g.lane a:has(rect)').focus()")
 	b.wait("document.getElementById('words').innerText.includes('team-1')")
 	b.press(kb.Enter)
 	b.wait("document.getElementById('json')?.innerText.includes('limit_observed')")
@@ -332,6 +337,90 @@ func TestTimelineOpensTheRecord(t *testing.T) {
 	before := eval[string](b, "location.search")
 	b.press("-")
 	b.wait("location.search !== %s && document.getElementById('timeline')", before)
+}
+
+// Every bar of a lane can be pointed at, whatever overlaps it, and a name as long as an
+// address keeps to its gutter.
+func TestTimelineBarsAreNotCovered(t *testing.T) {
+	s := open(t)
+	long := "antigravity-a.very.long.name@a-company-with-a-long-name.example.com.json"
+	for _, id := range []string{"team-1", long} {
+		s.account(id, "antigravity")
+		s.limit(id)
+		s.call(http.MethodPost, "/v1/suspend", map[string]any{"account": id, "target": "gemini-flash", "reason": "r", "forever": true})
+	}
+	b := s.enter()
+	for _, by := range []string{"account", "group"} {
+		b.visit("ui/timeline?" + url.Values{"by": {by}, "from": {time.Now().UTC().Add(-2 * time.Minute).Format(time.RFC3339)}}.Encode())
+		b.wait("document.querySelectorAll('g.lane rect[class^=b-]').length === 4")
+		covered := eval[[]string](b, `Array.from(document.querySelectorAll('g.lane rect[class^=b-]')).flatMap(r => {
+			const q = r.getBoundingClientRect();
+			const hit = document.elementFromPoint(q.right - 1, q.top + q.height / 2);
+			return hit?.closest('a') === r.closest('a') ? [] : [r.closest('a').textContent.trim()];
+		})`)
+		for _, text := range covered {
+			t.Errorf("by %s: a bar is covered: %s", by, text)
+		}
+	}
+	b.visit("ui/timeline?" + url.Values{"from": {time.Now().UTC().Add(-2 * time.Minute).Format(time.RFC3339)}}.Encode())
+	b.wait("document.querySelector('g.lane text.name')")
+	at := eval[[]string](b, `(() => {
+		const name = Array.from(document.querySelectorAll('text.name')).find(e => e.textContent.length > 40).getBoundingClientRect();
+		const svg = document.querySelector('svg.timeline').getBoundingClientRect();
+		return [100, 190].map(x => document.elementFromPoint(svg.left + x * svg.width / 1200, name.top + name.height / 2).getAttribute('class') || '');
+	})()`)
+	if at[0] != "name" || at[1] == "name" {
+		t.Errorf("the name is seen as %q in its gutter, and as %q beside it", at[0], at[1])
+	}
+	eval[any](b, "Array.from(document.querySelectorAll('text.name')).find(e => e.textContent.length > 40).closest('a').focus()")
+	b.wait("document.getElementById('words').innerText === %s", long)
+}
+
+// The tab key stops once in each lane; the arrows reach every mark of it, in the order of
+// time.
+func TestTimelineByKeyboard(t *testing.T) {
+	s := open(t)
+	for _, id := range []string{"team-1", "team-2"} {
+		s.account(id, "antigravity")
+		for range 3 {
+			s.limit(id)
+		}
+	}
+	b := s.enter()
+	b.visit("ui/timeline?" + url.Values{"from": {time.Now().UTC().Add(-2 * time.Minute).Format(time.RFC3339)}}.Encode())
+	b.live() // by then the script hears keys
+	b.wait("document.querySelectorAll('g.lane a').length === 10 && document.querySelectorAll('g.lane a[tabindex=\"0\"]').length === 2")
+	words := "document.getElementById('words').innerText"
+	eval[any](b, "document.querySelector('.scroll').focus()")
+	b.press(kb.Tab)
+	b.wait(words+" === %s", "team-1")
+	seen := eval[int](b, "window.seen = new Set([document.activeElement]); 1")
+	for range 4 {
+		b.press(kb.ArrowRight)
+		seen = eval[int](b, "window.seen.add(document.activeElement); window.seen.size")
+	}
+	if seen != 5 {
+		t.Errorf("the arrows reach %d of the 5 marks of a lane", seen)
+	}
+	search := eval[string](b, "location.search")
+	b.press(kb.ArrowRight) // at the end of the lane the range stays
+	b.press(kb.Home)
+	b.wait(words+" === %s", "team-1")
+	b.press(kb.End)
+	b.wait(words + ".includes('quota spent')")
+	b.press(kb.ArrowLeft)
+	b.press(kb.Tab)
+	b.wait(words+" === %s", "team-2")
+	b.press(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift)) // back to where it was
+	b.wait(words + ".startsWith('team-1 ')")
+	if got := eval[string](b, "getComputedStyle(document.activeElement.querySelector('path, rect')).strokeWidth"); got != "3px" && got != "2px" {
+		t.Errorf("the focus on a mark is not seen: its line is %s wide", got)
+	}
+	if now := eval[string](b, "location.search"); now != search {
+		t.Errorf("the arrows moved the range from %s to %s", search, now)
+	}
+	b.press(kb.Enter)
+	b.wait("document.getElementById('json')?.innerText.includes('limit_observed')")
 }
 
 func TestChinese(t *testing.T) {

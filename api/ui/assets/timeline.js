@@ -10,11 +10,11 @@ const from = Date.parse(timeline.dataset.from), to = Date.parse(timeline.dataset
 const width = 1200, gutter = 180; // of the view box, and of the lanes' names
 
 const explain = (e) => {
-  const text = e.target.closest?.('[data-words]')?.dataset.words;
-  if (text && words) words.textContent = text;
+  const title = e.target.closest?.('g.lane a')?.querySelector('title');
+  if (title && words) words.textContent = title.textContent;
 };
-svg?.addEventListener('pointerover', explain);
-svg?.addEventListener('focusin', explain);
+timeline.addEventListener('pointerover', explain);
+timeline.addEventListener('focusin', explain);
 
 // range goes to another one, and keeps the other settings.
 function range(a, b) {
@@ -56,9 +56,34 @@ svg?.addEventListener('pointerup', (e) => {
   if (far) range(Math.min(a, b), Math.max(a, b));
 });
 
+// The tab key stops once in each lane: within it, the arrows go from mark to mark. What
+// listens is outside the picture: a part of it that does would be a stop of its own.
+for (const lane of document.querySelectorAll('g.lane')) {
+  for (const [i, a] of lane.querySelectorAll('a').entries()) a.setAttribute('tabindex', i ? -1 : 0);
+}
+timeline.addEventListener('focusin', (e) => {
+  const mark = e.target.closest('g.lane a');
+  if (!mark) return;
+  mark.closest('g.lane').querySelector('a[tabindex="0"]').setAttribute('tabindex', -1);
+  mark.setAttribute('tabindex', 0);
+});
+
+// along returns what a key leads to from a mark of a lane: nothing at its ends, undefined
+// for a key that leads along no lane.
+function along(mark, key) {
+  if (!['ArrowLeft', 'ArrowRight', 'Home', 'End'].includes(key)) return undefined;
+  const places = Array.from(mark.closest('g.lane').querySelectorAll('a'), (a) => [a.getBoundingClientRect().left, a]);
+  const all = places.sort((a, b) => a[0] - b[0]).map(([, a]) => a);
+  const at = all.indexOf(mark);
+  return all[{ ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: all.length - 1 }[key]] ?? null;
+}
+
 // Keys: the arrows move, plus and minus zoom.
 document.addEventListener('keydown', (e) => {
   if (e.target.closest('input, select, textarea') || e.ctrlKey || e.metaKey || e.altKey) return;
+  const mark = e.target.closest('g.lane a');
+  const next = mark ? along(mark, e.key) : undefined;
+  if (next !== undefined) { e.preventDefault(); next?.focus(); return; }
   const id = { ArrowLeft: 'earlier', ArrowRight: 'later', '+': 'in', '=': 'in', '-': 'out' }[e.key];
   if (id) { e.preventDefault(); document.getElementById(id).click(); }
 });
