@@ -148,10 +148,10 @@ func TestCompatBodiesOfManySerializers(t *testing.T) {
 	if i < 0 || groups[i].Label != "q1" || groups[i].Priority != 0 || !*groups[i].Enabled {
 		t.Errorf("%+v", groups)
 	}
-	// Spaces alone are no id: nor is a clear that names such a group one of everything.
-	b.patch(compatManual, `{"auth_id":"a1","group_id":" ","manual_suspended":true}`).problem(http.StatusBadRequest, "invalid_body")
-	b.patch(compatClear, `{"auth_id":" "}`).problem(http.StatusBadRequest, "invalid_body")
-	b.patch(compatClear, `{"auth_id":"a1","group_id":" "}`).problem(http.StatusBadRequest, "invalid_body")
+	// Spaces alone are no id of anybody, and do not stand for everything.
+	b.patch(compatManual, `{"auth_id":"a1","group_id":" ","manual_suspended":true}`).problem(http.StatusNotFound, "unknown_target")
+	b.patch(compatClear, `{"auth_id":" "}`).problem(http.StatusNotFound, "unknown_account")
+	b.patch(compatClear, `{"auth_id":"a1","group_id":" "}`).problem(http.StatusNotFound, "unknown_target")
 }
 
 // TestCompatKeys: the token may come as such dashboards send it, on these routes alone.

@@ -2,7 +2,6 @@ package compat
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -26,9 +25,9 @@ func ParseClear(doc []byte) (*Clear, error) {
 	if err := read(doc, c); err != nil {
 		return nil, err
 	}
-	c.AuthID = strings.TrimSpace(c.AuthID)
+	c.AuthID = trimmed(c.AuthID)
 	if c.GroupID != nil {
-		*c.GroupID = strings.TrimSpace(*c.GroupID)
+		*c.GroupID = trimmed(*c.GroupID)
 	}
 	switch {
 	case c.AuthID == "":

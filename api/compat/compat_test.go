@@ -370,7 +370,6 @@ func TestBodies(t *testing.T) {
 		{auto, `{"auth_id":"a","group_id":"g","updated_by":"u"}`, ""},
 		{auto, `{"auth_id":"a","group_id":null}`, ""},
 		{auto, `{"auth_id":"a","group_id":""}`, "leave it out"},
-		{auto, `{"auth_id":"a","group_id":" "}`, "leave it out"},
 		{auto, `{"group_id":"g"}`, "auth_id is required"},
 		{auto, `null`, "auth_id is required"},
 		{groups, `[]`, ""},
@@ -424,6 +423,7 @@ func TestDo(t *testing.T) {
 		{p.manual, `{"auth_id":"a1","group_id":"codex-main","manual_suspended":true}`, 0, projection.CodeUnknownTarget},
 		{p.clear, `{"auth_id":"a1","group_id":"codex-main"}`, 0, projection.CodeUnknownTarget},
 		{p.clear, `{"auth_id":"a1","group_id":"nothing"}`, 0, projection.CodeUnknownTarget},
+		{p.clear, `{"auth_id":"a1","group_id":" "}`, 0, projection.CodeUnknownTarget},
 		{p.clear, `{"auth_id":"a1","group_id":"*"}`, 0, projection.CodeUnknownTarget},
 		{p.manual, `{"auth_id":"a1","group_id":"model:gemini-3-pro","manual_suspended":true}`, 0, projection.CodeUnknownTarget},
 	} {

@@ -3,7 +3,6 @@ package compat
 import (
 	"cmp"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -28,7 +27,7 @@ func ParseManual(doc []byte) (*Manual, error) {
 	if err := read(doc, m); err != nil {
 		return nil, err
 	}
-	m.AuthID, m.GroupID = strings.TrimSpace(m.AuthID), strings.TrimSpace(m.GroupID)
+	m.AuthID, m.GroupID = trimmed(m.AuthID), trimmed(m.GroupID)
 	switch {
 	case m.AuthID == "" || m.GroupID == "":
 		return nil, errors.New("auth_id and group_id are required")
