@@ -98,15 +98,11 @@ func (x *scenario) decide(do Intent) (Decision, error) {
 	c := Command{Origin: x.origin, Do: do}
 	d, err := Decide(x.s, c, x.now)
 	again, errAgain := Decide(x.s, c, x.now)
-	plan := cmp.Transformer("plan", func(p *GroupsPlan) (shown struct {
-		Version uint64
-		Cells   []CellMove
-		Models  []ModelChange
-	}) {
-		if p != nil {
-			shown.Version, shown.Cells, shown.Models = p.Version, p.Cells, p.Models(nil)
+	plan := cmp.Transformer("plan", func(p *GroupsPlan) []any {
+		if p == nil {
+			return nil
 		}
-		return shown
+		return []any{p.Version, p.Cells, p.Models(nil)}
 	})
 	if diff := cmp.Diff(d, again, cmpopts.IgnoreUnexported(Decision{}), cmpopts.EquateNaNs(), plan); diff != "" || fmt.Sprint(err) != fmt.Sprint(errAgain) {
 		x.Errorf("%T decided twice differs:\n%s%v, %v", do, diff, err, errAgain)
