@@ -96,7 +96,7 @@ func (c Code) ownText() string {
 	case CodeBodyTooLarge:
 		return "The body is over 1 MiB, or the file to import over 64 MiB. Nothing was done; split it."
 	case CodeMediaType:
-		return "The body is not sent as application/json, or is encoded. Send it plain, with Content-Type: application/json."
+		return "The body is not sent as application/json, or a file to import not as application/octet-stream or what else the route takes, or it is encoded. Send it plain, with that Content-Type."
 	case CodeInvalidImport:
 		return "The file is none that can be imported. The detail names the line."
 	case CodeInvalidConfig:

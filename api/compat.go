@@ -70,7 +70,8 @@ func (s *Server) routeCompat(r chi.Router) {
 }
 
 const compatTag = `The part of CLIProxyAPI's management API that is about quota groups, for dashboards written for it. Members and query
-parameters that are not described are ignored here, and problems have an error besides, the detail again.`
+parameters that are not described are ignored here, an optional member that is null is as good as left out, and problems have an
+error besides, the detail again.`
 
 // schemaName names a type in the document. Names there have no package, and those of the
 // compat routes say whose they are.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,6 +120,38 @@ func TestCompatBodies(t *testing.T) {
 	}
 	// Queries are ignored, too: such dashboards send some to get past caches.
 	b.get(compatItems + "?_=17&x=%zz").want(http.StatusOK)
+}
+
+// TestCompatBodiesOfManySerializers: null stands for a member that is left out, and spaces
+// around an id do not count, as dashboards send them and CLIProxyAPI takes them.
+func TestCompatBodiesOfManySerializers(t *testing.T) {
+	b := newBench(t)
+	b.pool()
+	b.report(limited("a1", "claude-opus-4-6"))
+	for _, c := range []struct{ method, path, body, last string }{
+		{http.MethodPatch, compatManual, `{"auth_id":" a1 ","group_id":" google-claude ","manual_suspended":true,"reason":null,"updated_by":null}`, "suspended"},
+		{http.MethodPatch, compatManual, `{"auth_id":"a1 ","group_id":"google-claude","manual_suspended":false,"reason":null}`, "lifted"},
+		{http.MethodPatch, compatClear, `{"auth_id":" a1","group_id":" claude ","updated_by":null}`, "cooldown_cleared"},
+		{
+			http.MethodPut, compatGroups,
+			`[{"id":" q1 ","label":null,"providers":["codex"],"patterns":["x*"],"priority":null,"enabled":null},{"id":"claude","providers":null,"patterns":null}]`,
+			"groups_defined",
+		},
+	} {
+		b.do(request{method: c.method, path: c.path, body: c.body}).want(http.StatusOK)
+		if last := b.last(); last.Kind != c.last || last.Account != "" && last.Account != "a1" {
+			t.Errorf("%s: %+v", c.body, last)
+		}
+	}
+	groups := decode[compat.GroupsAnswer](b.get(compatGroups).want(http.StatusOK)).Groups
+	i := slices.IndexFunc(groups, func(d cliproxy.Definition) bool { return d.ID == "q1" })
+	if i < 0 || groups[i].Label != "q1" || groups[i].Priority != 0 || !*groups[i].Enabled {
+		t.Errorf("%+v", groups)
+	}
+	// Spaces alone are no id of anybody, and do not stand for everything.
+	b.patch(compatManual, `{"auth_id":"a1","group_id":" ","manual_suspended":true}`).problem(http.StatusNotFound, "unknown_target")
+	b.patch(compatClear, `{"auth_id":" "}`).problem(http.StatusNotFound, "unknown_account")
+	b.patch(compatClear, `{"auth_id":"a1","group_id":" "}`).problem(http.StatusNotFound, "unknown_target")
 }
 
 // TestCompatKeys: the token may come as such dashboards send it, on these routes alone.

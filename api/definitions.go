@@ -52,7 +52,7 @@ type GroupsChange struct {
 	Change
 	DryRun  bool          `json:"dry_run"`
 	Version uint64        `json:"version" doc:"in force afterwards"`
-	Models  []ModelChange `json:"models" nullable:"false" doc:"models seen whose target changes"`
+	Models  []ModelChange `json:"models" nullable:"false" doc:"models seen whose target changes, by provider and name. Seen are models that picks asked for since the server was started (the first 4096 names), that the newest 10000 records name, and that cells were blocked for"`
 	Cells   []CellMove    `json:"cells" nullable:"false" doc:"live cells that move"`
 }
 
@@ -160,6 +160,10 @@ func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (Group
 		return GroupsAnswer{}, err
 	}
 	defer done()
+	seen, err := b.modelsSeen(ctx)
+	if err != nil {
+		return GroupsAnswer{}, err
+	}
 	o, err := b.execute(ctx, q.OnBehalfOf, &projection.DefineGroups{Config: q.GroupsConfig, DryRun: dry})
 	if err != nil {
 		return GroupsAnswer{}, err
@@ -172,20 +176,20 @@ func putGroups(ctx context.Context, b *Backend, in *dryRun, q *GroupsPut) (Group
 		}
 	}
 	a.Change = &GroupsChange{Change: change(&o), DryRun: o.DryRun, Version: a.Version}
-	a.Change.Models, a.Change.Cells = b.plan(o.Plan)
+	a.Change.Models, a.Change.Cells = b.plan(o.Plan, seen)
 	if o.Plan != nil { // repeated: its plan is not kept
 		a.Change.Version = o.Plan.Version
 	}
 	return a, err
 }
 
-// plan shows what new groups change; a nil plan nothing.
-func (b *Backend) plan(p *projection.GroupsPlan) ([]ModelChange, []CellMove) {
+// plan shows what new groups change for the models seen; a nil plan nothing.
+func (b *Backend) plan(p *projection.GroupsPlan, seen []projection.ModelName) ([]ModelChange, []CellMove) {
 	models, cells := []ModelChange{}, []CellMove{}
 	if p == nil {
 		return models, cells
 	}
-	for _, m := range p.Models {
+	for _, m := range p.Models(seen) {
 		models = append(models, ModelChange(m))
 	}
 	for _, c := range p.Cells {

@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -17,9 +14,6 @@ import (
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
-
-// maxBody bounds request bodies.
-const maxBody = 1 << 20
 
 // exchange is one request under way: what the layers and the handlers tell each
 // other. It is the ResponseWriter of the inner layers.
@@ -35,6 +29,7 @@ type exchange struct {
 	account string   // the stored id that the request is about
 	given   string   // the same id as the request gave it
 	body    []byte   // of the request, once it is read
+	arrives arriving // the same while it is read
 
 	streamed bool // the answer went on for as long as the client wanted
 }
@@ -50,6 +45,7 @@ func exchangeOf(ctx context.Context) *exchange {
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 {
 		x.status = status
+		x.leaveBody()
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
@@ -58,7 +54,7 @@ func (x *exchange) WriteHeader(status int) {
 // request; an answer that took long to compute gets its time anew.
 func (x *exchange) Write(p []byte) (int, error) {
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.WriteHeader(http.StatusOK)
 	}
 	if time.Since(x.began) > time.Second {
 		// A writer without deadlines, as in tests, has nothing to extend.
@@ -76,6 +72,9 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, began: time.Now()}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	if r.Body != nil { // of a request made within the program it may be
+		x.arrives.ReadCloser, r.Body = r.Body, &x.arrives
+	}
 	x.request = r
 	protect(w.Header())
 	defer s.finish(x)
@@ -148,44 +147,6 @@ func (x *exchange) attrs(took time.Duration) []slog.Attr {
 		attrs = append(attrs, slog.String("account", x.account))
 	}
 	return attrs
-}
-
-// read reads the request's body into x.body.
-func (x *exchange) read() *Problem {
-	r := x.request
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch {
-	case err != nil || media != "application/json":
-		return newProblem(CodeMediaType, "send the body with Content-Type: application/json")
-	case r.Header.Get("Content-Encoding") != "":
-		return newProblem(CodeMediaType, "send the body without Content-Encoding")
-	}
-	return x.readUpTo(r.Body, maxBody, "the body is over 1 MiB")
-}
-
-// readUpTo reads a body of at most so many bytes into x.body.
-func (x *exchange) readUpTo(body io.Reader, limit int64, tooLarge string) *Problem {
-	if x.request.ContentLength > limit {
-		return newProblem(CodeBodyTooLarge, tooLarge)
-	}
-	// MaxBytesReader also tells the server to wait for no more of it before it answers.
-	var err error
-	x.body, err = io.ReadAll(http.MaxBytesReader(x.ResponseWriter, io.NopCloser(body), limit))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return newProblem(CodeBodyTooLarge, tooLarge)
-	}
-	if err != nil {
-		return unread(err)
-	}
-	return nil
-}
-
-// unread says why a body could not be read.
-func unread(err error) *Problem {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return newProblem(CodeTimeout, "the body did not arrive in time")
-	}
-	return newProblem(CodeInvalidBody, "the body could not be read")
 }
 
 // problem answers with a problem.

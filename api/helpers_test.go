@@ -186,7 +186,11 @@ func (b *bench) build(q request) *http.Request {
 		body = strings.NewReader(q.body)
 	}
 	r := httptest.NewRequestWithContext(b.t.Context(), q.method, q.path, body)
-	if q.body != "" {
+	switch {
+	case q.body == "":
+	case takesFiles(q.method + " " + r.URL.Path):
+		r.Header.Set("Content-Type", "application/octet-stream")
+	default:
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if q.as == "" {

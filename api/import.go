@@ -2,11 +2,14 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -101,9 +104,20 @@ func (s *Server) routeImport(r chi.Router) {
 		Parameters: importParams(),
 	})
 	op.Responses["200"] = s.jsonResponse("OK", "application/json", reflect.TypeFor[ImportAnswer]())
-	schema := &huma.Schema{Type: huma.TypeString, Format: "binary"}
-	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: schema}}}
+	op.RequestBody = &huma.RequestBody{
+		Description: "The format of the file is found out, whichever of the types is given. A file without a type is taken for application/octet-stream.",
+		Required:    true, Content: map[string]*huma.MediaType{},
+	}
+	for _, media := range fileTypes() {
+		op.RequestBody.Content[media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	}
 	s.api.OpenAPI().AddOperation(&op)
+}
+
+// fileTypes are the types that a file to import may be sent as: what clients take it for.
+// The last is an export's, which is refused with what to do instead.
+func fileTypes() []string {
+	return []string{"application/octet-stream", "application/yaml", MediaExport}
 }
 
 func (s *Server) importFile(_ http.ResponseWriter, r *http.Request) {
@@ -161,11 +175,16 @@ func parseFlag(name, text string) (bool, error) {
 	return false, invalid("%s: %q is neither true nor false", name, text)
 }
 
-// readFile reads a file of any type into x.body. An export of Abeyance is refused by its
-// first line, however long it is.
+// readFile reads a file into x.body. An export of Abeyance is refused by its first line,
+// however long it is.
 func (x *exchange) readFile() *Problem {
 	r := x.request
-	if r.Header.Get("Content-Encoding") != "" {
+	given := cmp.Or(r.Header.Get("Content-Type"), fileTypes()[0])
+	media, _, err := mime.ParseMediaType(given)
+	switch {
+	case err != nil || !slices.Contains(fileTypes(), media):
+		return newProblem(CodeMediaType, "send the file with Content-Type: "+fileTypes()[0])
+	case r.Header.Get("Content-Encoding") != "":
 		return newProblem(CodeMediaType, "send the file without Content-Encoding")
 	}
 	// A writer without deadlines, as in tests, has nothing to extend.

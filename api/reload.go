@@ -27,7 +27,7 @@ type ReloadAnswer struct {
 	ChangedCount int             `json:"changed_count" doc:"of all that changed, listed or not"`
 	// NeedsRestart are differences that only the next start of the server takes up.
 	NeedsRestart []SettingChange `json:"needs_restart" nullable:"false" doc:"what the settings say and only a restart brings, sorted by key"`
-	Models       []ModelChange   `json:"models" nullable:"false" doc:"models seen whose target changes with the groups"`
+	Models       []ModelChange   `json:"models" nullable:"false" doc:"models seen whose target changes with the groups, as PUT /v1/groups lists them"`
 	Cells        []CellMove      `json:"cells" nullable:"false" doc:"live cells that move with the groups"`
 }
 
@@ -86,6 +86,10 @@ func reload(ctx context.Context, b *Backend, in *dryRun, q *ReloadRequest) (Relo
 		who += " for " + q.OnBehalfOf
 	}
 	dry := q.DryRun || in.DryRun
+	seen, err := b.modelsSeen(ctx)
+	if err != nil {
+		return ReloadAnswer{}, err
+	}
 	done, err := b.Reload(ctx, ReloadCommand{DryRun: dry, OnBehalfOf: who, Via: origin.Via})
 	if err != nil {
 		return ReloadAnswer{}, err
@@ -97,7 +101,7 @@ func reload(ctx context.Context, b *Backend, in *dryRun, q *ReloadRequest) (Relo
 	if a.Owned == nil {
 		a.Owned = map[Section]string{}
 	}
-	a.Models, a.Cells = b.plan(done.Outcome.Plan)
+	a.Models, a.Cells = b.plan(done.Outcome.Plan, seen)
 	a.Unchanged = ""
 	if len(done.Changed) == 0 {
 		a.Unchanged = unchangedBecause(&done)

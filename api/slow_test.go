@@ -93,6 +93,88 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 	})
 }
 
+// TestAnswersDoNotWaitForBodies that nobody reads, however slowly they come.
+func TestAnswersDoNotWaitForBodies(t *testing.T) {
+	for name, c := range map[string]struct {
+		line, headers string // of the request; TOKEN(NAME) is a token
+		status        int
+	}{
+		"no token":           {"POST /v1/suspend", "Host: x", 401},
+		"the wrong scope":    {"POST /v1/suspend", "Host: x\r\nAuthorization: Bearer TOKEN(read)", 403},
+		"another site":       {"POST /v1/suspend", "Host: x\r\nSec-Fetch-Site: cross-site", 403},
+		"another host":       {"POST /v1/suspend", "Host: evil.example", 421},
+		"no such route":      {"POST /nope", "Host: x", 404},
+		"no such method":     {"DELETE /v1/pick", "Host: x", 405},
+		"the wrong type":     {"POST /v1/suspend", "Host: x\r\nAuthorization: Bearer TOKEN(admin)\r\nContent-Type: text/plain", 415},
+		"a body for nothing": {"GET /healthz", "Host: x", 200},
+	} {
+		for _, length := range []string{"Content-Length: 100", "Transfer-Encoding: chunked"} {
+			streaming(t, tune{}, func(l *live) {
+				headers := c.headers
+				for of, token := range l.token {
+					headers = strings.ReplaceAll(headers, "TOKEN("+of+")", token)
+				}
+				conn := l.dial("192.0.2.1:1")
+				began := time.Now()
+				var dripping sync.WaitGroup
+				dripping.Go(func() {
+					fmt.Fprintf(conn, "%s HTTP/1.1\r\n%s\r\n%s\r\n\r\n", c.line, headers, length)
+					drip(conn, strings.Repeat("1", 100))
+				})
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if took := time.Since(began); err != nil || res.StatusCode != c.status || !res.Close || took > time.Second {
+					t.Errorf("%s, %s: after %s: %v, %v", name, length, took, res, err)
+				}
+				if _, took := untilClosed(conn); took > time.Second {
+					t.Errorf("%s, %s: the connection is closed after %s more", name, length, took)
+				}
+				dripping.Wait()
+			})
+		}
+	}
+}
+
+// TestConnectionsOutliveBodiesThatNobodyReads, if they are short and there.
+func TestConnectionsOutliveBodiesThatNobodyReads(t *testing.T) {
+	streaming(t, tune{}, func(l *live) {
+		conn := l.dial("192.0.2.1:1")
+		answers := bufio.NewReader(conn)
+		for _, pause := range []time.Duration{0, 100 * time.Millisecond, 0} {
+			began := time.Now()
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				_, _ = io.WriteString(conn, "POST /v1/suspend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+				time.Sleep(pause)
+				_, _ = io.WriteString(conn, "{}")
+			})
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil || res.StatusCode != http.StatusUnauthorized || res.Close || time.Since(began) > pause {
+				t.Fatalf("after %s: %v, %v", time.Since(began), res, err)
+			}
+			if _, err := io.ReadAll(res.Body); err != nil {
+				t.Fatal(err)
+			}
+			sending.Wait()
+			time.Sleep(20 * time.Second) // what bounds a request bounds no connection
+		}
+	})
+}
+
+// TestAnswersDoNotAskForBodies that a client holds back until it is asked.
+func TestAnswersDoNotAskForBodies(t *testing.T) {
+	streaming(t, tune{}, func(l *live) {
+		conn := l.dial("192.0.2.1:1")
+		if _, err := io.WriteString(conn, "POST /v1/suspend HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || res.StatusCode != http.StatusUnauthorized || time.Since(began) > time.Second {
+			t.Errorf("after %s: %v, %v", time.Since(began), res, err)
+		}
+	})
+}
+
 // TestAnswersThatNobodyTakesAreCutOff within 10 s.
 func TestAnswersThatNobodyTakesAreCutOff(t *testing.T) {
 	streaming(t, tune{}, func(l *live) {

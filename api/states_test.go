@@ -39,6 +39,7 @@ func (r *breaking) Read(p []byte) (int, error) {
 
 func TestABodyThatDoesNotArrive(t *testing.T) {
 	b := newBench(t)
+	media := map[string]string{"/v1/clear": "application/json", "/v1/import": "application/octet-stream"}
 	for path, start := range map[string]string{"/v1/clear": `{"account":`, "/v1/import": "oauth-quota-groups:\n" + strings.Repeat(" ", 100)} {
 		for _, c := range []struct {
 			err    error
@@ -49,7 +50,7 @@ func TestABodyThatDoesNotArrive(t *testing.T) {
 			{errors.New("connection reset"), http.StatusBadRequest, "invalid_body"},
 		} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, &breaking{start, c.err})
-			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Content-Type", media[path])
 			if p := b.ask(r).problem(c.status, c.code); strings.Contains(p.Detail, "reset") {
 				t.Errorf("%s: %s", path, p.Detail)
 			}

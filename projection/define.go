@@ -52,24 +52,6 @@ type DefinePolicy struct {
 	DryRun bool
 }
 
-// GroupsPlan says what new definitions change.
-type GroupsPlan struct {
-	Version uint64 // the version in force afterwards
-	// Models are those that blocks of the pool are known by and whose target changes.
-	Models []ModelChange
-	// Cells are the live cells that move.
-	Cells []CellMove
-}
-
-// ModelChange is a model whose target differs under new definitions.
-type ModelChange struct{ Provider, Model, From, To string }
-
-// CellMove is a live cell that moves to another target.
-type CellMove struct {
-	Account, From, To string
-	Merged            bool // the target was blocked already; the later deadline wins
-}
-
 // decide implements Intent.
 func (c *PutAccount) decide(d *decider) error {
 	spec := c.Spec
@@ -225,7 +207,7 @@ func (c *DefineGroups) decide(d *decider) error {
 	}
 	e.Version = d.s.groups.Version + 1
 	now := newGroups(e)
-	plan := &GroupsPlan{Version: e.Version, Models: d.s.remodel(now)}
+	plan := &GroupsPlan{Version: e.Version, was: d.s.groups, now: now, known: d.s.models()}
 	var dropped []events.Cell
 	for a := range d.s.Accounts("") {
 		_, moves := a.regroup(now, d.now)
@@ -280,39 +262,6 @@ func (g *Groups) same(o *Groups) bool {
 		return canonicalJSON(&events.GroupsDefined{Preset: g.Preset, Groups: g.List, Aliases: g.Aliases})
 	}
 	return g.Version > 0 && slices.Equal(strip(g), strip(o))
-}
-
-// remodel lists the models that blocks are known by and whose target would change.
-func (s *State) remodel(now *Groups) []ModelChange {
-	type name struct{ provider, model string }
-	seen := map[name]bool{}
-	var changes []ModelChange
-	note := func(provider, model string) {
-		if n := (name{provider, model}); model == "" || seen[n] {
-			return
-		} else {
-			seen[n] = true
-		}
-		from, to := s.groups.Resolve(provider, model).Target, now.Resolve(provider, model).Target
-		if from != to {
-			changes = append(changes, ModelChange{provider, model, from, to})
-		}
-	}
-	for a := range s.Accounts("") {
-		for i := range a.Cells {
-			c := &a.Cells[i]
-			if c.Cooling != nil {
-				note(a.Spec.Provider, c.Cooling.Model)
-			}
-			if m, ok := strings.CutPrefix(c.Target, events.ModelTarget); ok {
-				note(a.Spec.Provider, m)
-			}
-		}
-	}
-	slices.SortFunc(changes, func(a, b ModelChange) int {
-		return strings.Compare(a.Provider+"\x00"+a.Model, b.Provider+"\x00"+b.Model)
-	})
-	return changes
 }
 
 // decide implements Intent.

@@ -31,10 +31,11 @@ type Groups struct {
 	aliases map[string]map[string]string
 	// resolved :: (provider, model) as given → its resolution; replaced whole, so
 	// that reading it takes no lock.
-	resolved atomic.Pointer[map[modelName]*Resolution]
+	resolved atomic.Pointer[map[ModelName]*Resolution]
 }
 
-type modelName struct{ provider, model string }
+// ModelName is a model as a request or a record names it.
+type ModelName struct{ Provider, Model string }
 
 // Resolution is what a (provider, model) stands for.
 type Resolution struct {
@@ -78,7 +79,7 @@ func newGroups(e *events.GroupsDefined) *Groups {
 		}
 		g.aliases[a.Provider][a.Name] = a.Model
 	}
-	g.resolved.Store(&map[modelName]*Resolution{})
+	g.resolved.Store(&map[ModelName]*Resolution{})
 	return g
 }
 
@@ -109,7 +110,7 @@ func (g *Groups) serves(id, provider string) bool {
 //
 // It takes no lock, and allocates only for names not met before.
 func (g *Groups) Resolve(provider, model string) *Resolution {
-	name := modelName{provider, model}
+	name := ModelName{provider, model}
 	known := g.resolved.Load()
 	if r := (*known)[name]; r != nil {
 		return r
@@ -119,10 +120,10 @@ func (g *Groups) Resolve(provider, model string) *Resolution {
 		return r
 	}
 	for len(*known) < maxResolved {
-		next := make(map[modelName]*Resolution, len(*known)+1)
+		next := make(map[ModelName]*Resolution, len(*known)+1)
 		maps.Copy(next, *known)
 		// The key must not keep the caller's larger buffers alive.
-		next[modelName{strings.Clone(provider), strings.Clone(model)}] = r
+		next[ModelName{strings.Clone(provider), strings.Clone(model)}] = r
 		if g.resolved.CompareAndSwap(known, &next) {
 			break
 		}

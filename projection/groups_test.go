@@ -72,10 +72,10 @@ func TestRule09ResolutionIsDeterministic(t *testing.T) {
 // answer, whatever came before.
 func TestRule09CacheChangesNoAnswer(t *testing.T) {
 	g := defined(t, GroupsConfig{})
-	known := map[modelName]*Resolution{}
+	known := map[ModelName]*Resolution{}
 	for i := range maxResolved - 1 {
 		name := fmt.Sprintf("claude-%d", i)
-		known[modelName{"antigravity", name}] = g.resolve("antigravity", name)
+		known[ModelName{"antigravity", name}] = g.resolve("antigravity", name)
 	}
 	g.resolved.Store(&known)
 	for i := range 10 {

@@ -249,6 +249,23 @@ func TestNoticeOfAClampOncePerEpisode(t *testing.T) {
 	x.wants("+2m0s clamped a1 claude")
 }
 
+// A class without windows has one bound, and a clamp is told as one of the class.
+func TestNoticeOfAClampNamesItsBound(t *testing.T) {
+	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeClamped}})
+	x.do(steadyPolicy())
+	for class, want := range map[events.Class]string{
+		events.ClassRateLimited: "cut to the bound for rate_limited:", events.ClassCapacity: "cut to the bound for capacity:",
+	} {
+		signal := quota(100 * 24 * 3600) // no quota lasts that long either
+		signal.Class = class
+		x.report("a1", opus, signal)
+		if n := x.got[len(x.got)-1]; !strings.Contains(n.Sentence, want) {
+			t.Errorf("told %q, want %q", n.Sentence, want)
+		}
+		x.do(&Clear{Filter: Filter{Account: "a1"}})
+	}
+}
+
 func TestNoticeOfAnExhaustedGroup(t *testing.T) {
 	x := newTold(t, NoticeFilter{On: []NoticeKind{NoticeExhausted, NoticeRecovered}})
 	x.do(steadyPolicy())

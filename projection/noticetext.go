@@ -79,7 +79,7 @@ func (n *Notices) clamped(r events.Record, e *events.LimitObserved) {
 	}
 	x := n.notice(NoticeClamped, &o.Episode)
 	x.Sentence = fmt.Sprintf("%s on %s was answered to wait %s, which was cut to the bound %s: frozen until %s (record %d).",
-		targetName(e.Target), a.ID, roundUp(time.Duration(e.Clamp.Asked*float64(time.Second))), boundText(e.Clamp), clockTime(e.Until), r.Seq)
+		targetName(e.Target), a.ID, roundUp(time.Duration(e.Clamp.Asked*float64(time.Second))), boundText(e.Class, e.Clamp), clockTime(e.Until), r.Seq)
 	n.emit(x)
 }
 

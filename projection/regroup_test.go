@@ -2,6 +2,7 @@ package projection
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,13 +87,9 @@ func TestRule13CooldownMovesToItsModel(t *testing.T) {
 	x := newScenario(t)
 	x.report("a1", opus, quota(600))
 	d := x.do(&DefineGroups{Config: GroupsConfig{Bootstrap: PresetNone}, DryRun: true})
-	want := &GroupsPlan{
-		Version: 2,
-		Models:  []ModelChange{{"antigravity", opus, "claude", "model:" + opus}},
-		Cells:   []CellMove{{"a1", "claude", "model:" + opus, false}},
-	}
-	if diff := cmp.Diff(want, d.Plan); diff != "" {
-		t.Error(diff)
+	models, cells := []ModelChange{{"antigravity", opus, "claude", "model:" + opus}}, []CellMove{{"a1", "claude", "model:" + opus, false}}
+	if diff := cmp.Diff(cells, d.Plan.Cells) + cmp.Diff(models, d.Plan.Models(nil)); diff != "" || d.Plan.Version != 2 {
+		t.Errorf("version %d: %s", d.Plan.Version, diff)
 	}
 	x.do(&DefineGroups{Config: GroupsConfig{Bootstrap: PresetNone}})
 	x.usable(opus, "a2")
@@ -101,6 +98,28 @@ func TestRule13CooldownMovesToItsModel(t *testing.T) {
 	x.at(time.Hour)
 	if d := x.do(&DefineGroups{DryRun: true}); len(d.Plan.Cells) != 0 {
 		t.Errorf("plan %v, want no cells", d.Plan.Cells)
+	}
+}
+
+// Blocked, held, over, or seen elsewhere: a model is listed once, under one name.
+func TestRule13PlanListsModelsSeen(t *testing.T) {
+	x := newScenario(t)
+	x.report("a1", opus, quota(600))
+	x.at(time.Hour)
+	x.report("a2", pro, events.Signal{Class: events.ClassForbidden, Scope: events.ScopeGroup, Reason: "VALIDATION_REQUIRED"})
+	plan := x.do(&DefineGroups{Config: GroupsConfig{Bootstrap: PresetNone}, DryRun: true}).Plan
+	change := func(model, from string) ModelChange {
+		return ModelChange{"antigravity", model, from, "model:" + model}
+	}
+	known := []ModelChange{change(opus, "claude"), change(pro, "gemini-pro")}
+	if diff := cmp.Diff(known, plan.Models(nil)); diff != "" {
+		t.Error(diff)
+	}
+	seen := []ModelName{
+		{"antigravity", flash}, {" Antigravity", strings.ToUpper(flash) + " (high)"}, {"antigravity", opus}, {"antigravity", "of-no-group"}, {"antigravity", ""},
+	}
+	if diff := cmp.Diff([]ModelChange{known[0], change(flash, "gemini-flash"), known[1]}, plan.Models(seen)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -255,15 +255,20 @@ func (v *Verdict) clamped() string {
 	if v.Clamp == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (cut from %s to the bound %s)", time.Duration(v.Clamp.Asked*float64(time.Second)).Round(time.Second), boundText(v.Clamp))
+	return fmt.Sprintf(" (cut from %s to the bound %s)", time.Duration(v.Clamp.Asked*float64(time.Second)).Round(time.Second), boundText(v.Class, v.Clamp))
 }
 
-// boundText says what a bound is for.
-func boundText(c *events.Clamp) string {
-	if c.Bound == "unknown" {
+// boundText says what the bound of a class is for. Quotas have windows, and a bound for
+// each; what else blocks has one.
+func boundText(class events.Class, c *events.Clamp) string {
+	switch {
+	case c.Bound != "unknown":
+		return "for " + c.Bound
+	case class == events.ClassQuotaExhausted:
 		return "for an unknown window"
+	default:
+		return "for " + string(class)
 	}
-	return "for " + c.Bound
 }
 
 func orNothing(s string) string {

@@ -305,3 +305,22 @@ func TestRule03PickAppendsNothing(t *testing.T) {
 		t.Error("a pick was recorded")
 	}
 }
+
+// Names are remembered as they were asked for, whatever became of the pick, and under
+// groups that came since.
+func TestAskedForModels(t *testing.T) {
+	p := newPool(t, setup{accounts: accounts(1, nil)})
+	p.round(2, Request{Model: opus})
+	p.round(1, Request{Model: "Of-No-Group(high)"})
+	p.do(&projection.DefineGroups{Config: projection.GroupsConfig{Bootstrap: projection.PresetNone}})
+	offer := Offer{Model: flash, Accounts: []Offered{{Account: "a001", Provider: "antigravity"}}}
+	if _, err := p.Choose(offer); err != nil {
+		t.Fatal(err)
+	}
+	got := p.Asked()
+	slices.SortFunc(got, func(a, b projection.ModelName) int { return strings.Compare(a.Model, b.Model) })
+	want := []projection.ModelName{{Provider: "antigravity", Model: "Of-No-Group(high)"}, {Provider: "antigravity", Model: opus}, {Provider: "antigravity", Model: flash}}
+	if !slices.Equal(got, want) {
+		t.Errorf("asked for %v, want %v", got, want)
+	}
+}

@@ -58,6 +58,10 @@ func (r *Router) As(o events.Origin) *Router {
 // from where they are.
 func (r *Router) SetStrategies(s Strategies) { r.memory.change(s) }
 
+// Asked returns the models that picks and offers have asked for since the router was made,
+// as they named them and in no order: the first 4096 of them.
+func (r *Router) Asked() []projection.ModelName { return r.memory.asked() }
+
 // Request asks for an account.
 type Request struct {
 	Provider string

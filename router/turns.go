@@ -9,7 +9,8 @@ import (
 	"github.com/abeyance/abeyance/projection"
 )
 
-// maxNames and maxTurns bound what is remembered: model names come from clients.
+// maxNames and maxTurns bound what is remembered: model names come from clients. The first
+// stands in the API's document, too: see Router.Asked.
 const (
 	maxNames = 4096
 	maxTurns = 4096
@@ -156,6 +157,16 @@ func (m *memory) learn(g *projection.Groups, provider, model string) *name {
 			return n
 		}
 	}
+}
+
+// asked lists the names in the table: the first maxNames that were asked for.
+func (m *memory) asked() []projection.ModelName {
+	table := *m.names.Load()
+	list := make([]projection.ModelName, 0, len(table))
+	for k := range table {
+		list = append(list, projection.ModelName{Provider: k.provider, Model: k.model})
+	}
+	return list
 }
 
 func (m *memory) turnsOf(id *projection.Resolution) *turns {

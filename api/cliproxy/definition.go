@@ -12,11 +12,11 @@ type Definition struct {
 	_ struct{} `additionalProperties:"true"` // whatever else a dashboard keeps with it
 
 	ID        string   `json:"id"`
-	Label     string   `json:"label" required:"false" doc:"what people call it; empty: as the group that ships, else the id"`
-	Providers []string `json:"providers" required:"false"`
-	Patterns  []string `json:"patterns" required:"false" doc:"model names with * and ?"`
-	Priority  int      `json:"priority" required:"false" doc:"of two groups that match a model the one with the higher is taken"`
-	Enabled   *bool    `json:"enabled" required:"false" doc:"omitted: as the group that ships, else true"`
+	Label     string   `json:"label" required:"false" nullable:"true" doc:"what people call it; empty, null or omitted: as the group that ships, else the id"`
+	Providers []string `json:"providers" required:"false" nullable:"true"`
+	Patterns  []string `json:"patterns" required:"false" nullable:"true" doc:"model names with * and ?"`
+	Priority  int      `json:"priority" required:"false" nullable:"true" doc:"of two groups that match a model the one with the higher is taken; null: as omitted"`
+	Enabled   *bool    `json:"enabled" required:"false" nullable:"true" doc:"null or omitted: as the group that ships, else true"`
 }
 
 // Config returns the definition in our terms. What CLIProxyAPI takes for not given, an

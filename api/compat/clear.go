@@ -9,13 +9,14 @@ import (
 )
 
 // Clear ends the automatic suspensions of an account for a group, or for all of it. If
-// only a block of everything suspends the group, that is ended. It is the body of PATCH auth-files/quota-groups/auto/clear.
+// only a block of everything suspends the group, that is ended. It is the body of PATCH
+// auth-files/quota-groups/auto/clear.
 type Clear struct {
 	_ struct{} `additionalProperties:"true"`
 
-	AuthID    string  `json:"auth_id" format:"id"`
-	GroupID   *string `json:"group_id,omitempty" format:"any-group-id" minLength:"1" nullable:"true" doc:"null or omitted: all of the account"`
-	UpdatedBy string  `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
+	AuthID    string  `json:"auth_id" format:"id" doc:"the account; spaces around it do not count"`
+	GroupID   *string `json:"group_id,omitempty" format:"any-group-id" minLength:"1" nullable:"true" doc:"which group, and spaces around it do not count; null or omitted: all of the account"`
+	UpdatedBy string  `json:"updated_by,omitempty" nullable:"true" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
 }
 
 // ParseClear reads a body. An error says what is wrong with it.
@@ -23,6 +24,10 @@ func ParseClear(doc []byte) (*Clear, error) {
 	c := new(Clear)
 	if err := read(doc, c); err != nil {
 		return nil, err
+	}
+	c.AuthID = trimmed(c.AuthID)
+	if c.GroupID != nil {
+		*c.GroupID = trimmed(*c.GroupID)
 	}
 	switch {
 	case c.AuthID == "":

@@ -14,11 +14,11 @@ import (
 type Manual struct {
 	_ struct{} `additionalProperties:"true"`
 
-	AuthID          string `json:"auth_id" format:"id"`
-	GroupID         string `json:"group_id" format:"any-group-id" doc:"which group"`
+	AuthID          string `json:"auth_id" format:"id" doc:"the account; spaces around it do not count"`
+	GroupID         string `json:"group_id" format:"any-group-id" doc:"which group; spaces around it do not count"`
 	ManualSuspended *bool  `json:"manual_suspended" nullable:"false" doc:"true: suspend without an end; false: lift"`
-	Reason          string `json:"reason,omitempty" doc:"omitted: no reason given; secrets and e-mail addresses are scrubbed, longer text is cut at 1 KiB"`
-	UpdatedBy       string `json:"updated_by,omitempty" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
+	Reason          string `json:"reason,omitempty" nullable:"true" doc:"null or omitted: no reason given; secrets and e-mail addresses are scrubbed, longer text is cut at 1 KiB"`
+	UpdatedBy       string `json:"updated_by,omitempty" nullable:"true" doc:"on whose behalf; the actor is the token's name; e-mail addresses are scrubbed, longer text is cut at 256 bytes"`
 }
 
 // ParseManual reads a body. An error says what is wrong with it.
@@ -27,6 +27,7 @@ func ParseManual(doc []byte) (*Manual, error) {
 	if err := read(doc, m); err != nil {
 		return nil, err
 	}
+	m.AuthID, m.GroupID = trimmed(m.AuthID), trimmed(m.GroupID)
 	switch {
 	case m.AuthID == "" || m.GroupID == "":
 		return nil, errors.New("auth_id and group_id are required")

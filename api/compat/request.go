@@ -2,11 +2,13 @@ package compat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -113,3 +115,7 @@ func read(doc []byte, v any) error {
 	}
 	return json.Unmarshal(doc, v)
 }
+
+// trimmed returns an id without the spaces around it. One of spaces alone stays, and is
+// known to nobody: it must not become none, which can stand for everything.
+func trimmed(id string) string { return cmp.Or(strings.TrimSpace(id), id) }

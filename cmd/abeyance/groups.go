@@ -145,9 +145,11 @@ func newGroupsPlanCommand(env *environment) *cobra.Command {
 		Use:   "plan -f FILE",
 		Short: "Show what the groups of a file would change, model by model and cell by cell",
 		Long: `Show what the groups and aliases of a file would change if they were in force: for each
-model that blocks are known by, and each account and target that is blocked. Nothing is
-changed. It is 'groups apply --dry-run', and answers also while a configuration file owns
-the groups: the file to plan with is its next version.`,
+model seen, and each account and target that is blocked. Seen are the models that picks
+asked for since the daemon was started (the first 4096 names), that the newest 10000 records
+name, and that cells were blocked for. Nothing is changed. It is 'groups apply --dry-run',
+and answers also while a configuration file owns the groups: the file to plan with is its
+next version.`,
 		Example: "  abeyance groups plan -f groups.yaml",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -217,7 +219,7 @@ func printGroupsChange(env *environment, answer *api.GroupsAnswer) error {
 		rows = append(rows, groupChange{"cell", c.Account, c.From, c.To})
 	}
 	return listing[groupChange]{
-		answer: answer, items: rows, empty: "no live cell and no model seen changes its group",
+		answer: answer, items: rows, empty: "no live cell moves, and no model that was picked or recorded of late changes its group",
 		columns: []column[groupChange]{
 			{"WHAT", func(r groupChange) string { return r.What }},
 			{"NAME", func(r groupChange) string { return r.Name }},

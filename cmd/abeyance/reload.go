@@ -104,7 +104,7 @@ func (r *reloader) try() (api.Reloaded, error) {
 	if err != nil {
 		return api.Reloaded{}, p.refused(err)
 	}
-	return r.done(p, before, d.Drafts, projection.Outcome{Decision: d, AsOf: before.Head().Seq}), nil
+	return r.done(p, before, projection.Outcome{Decision: d, AsOf: before.Head().Seq}), nil
 }
 
 func (r *reloader) run(ctx context.Context, q api.ReloadCommand) (api.Reloaded, error) {
@@ -120,7 +120,10 @@ func (r *reloader) run(ctx context.Context, q api.ReloadCommand) (api.Reloaded, 
 	for _, apply := range p.apply {
 		apply()
 	}
-	done := r.done(p, before, o.Drafts, o)
+	for _, rec := range o.Records { // an outcome has them in the place of its drafts
+		o.Drafts = append(o.Drafts, rec.Draft)
+	}
+	done := r.done(p, before, o)
 	r.tell(p, before, &o)
 	r.adopt(p.rows)
 	return done, nil
@@ -230,10 +233,10 @@ func (r *reloader) live(key string) bool {
 // maxToldChanges bounds the lines in the log about one reload.
 const maxToldChanges = 100
 
-// done is what a reload came to, or would. drafts are what it has for the log.
-func (r *reloader) done(p *reloadPlan, before *projection.State, drafts []events.Draft, o projection.Outcome) api.Reloaded {
+// done is what a reload came to, or would.
+func (r *reloader) done(p *reloadPlan, before *projection.State, o projection.Outcome) api.Reloaded {
 	d := api.Reloaded{File: p.next.file.name, Owned: p.next.file.owned(), Outcome: o}
-	d.Changed, d.NeedsRestart = r.changes(p, before, drafts, true)
+	d.Changed, d.NeedsRestart = r.changes(p, before, o.Drafts, true)
 	return d
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
 
@@ -161,7 +162,7 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 		line("not used", describeHint(h)+": "+h.Lost)
 	}
 	if c.Clamp != nil {
-		line("clamp", describeClamp(c.Clamp))
+		line("clamp", describeClamp(c))
 	}
 	line("evidence", c.Evidence)
 	for _, r := range c.Causes {
@@ -177,19 +178,30 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 }
 
 // describeClamp says what the policy's bound left of a hint.
-func describeClamp(k *api.EventClamp) string {
+func describeClamp(c *api.WhyCell) string {
+	k := c.Clamp
 	length := func(seconds float64) string {
 		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 	}
-	return fmt.Sprintf("asked for %s, cut to %s: the policy's bound (%s)", length(k.AskedSeconds), length(k.GivenSeconds), boundOf(k.Bound))
+	return fmt.Sprintf("asked for %s, cut to %s: the policy's bound (%s)", length(k.AskedSeconds), length(k.GivenSeconds), boundOf(c))
 }
 
-// boundOf says what a bound is for: a window, or a class.
-func boundOf(name string) string {
-	if name == "unknown" {
-		return "for an unknown window"
+// boundOf says what a cell's bound is for: a window of a quota or, since what else blocks
+// has one bound, the class of the answer that was cut, the last of the causes to be so.
+func boundOf(c *api.WhyCell) string {
+	if c.Clamp.Bound != "unknown" {
+		return "for " + c.Clamp.Bound
 	}
-	return "for " + name
+	class := ""
+	for _, r := range c.Causes {
+		if r.Data.Clamp != nil {
+			class = r.Data.Class
+		}
+	}
+	if class != "" && class != string(events.ClassQuotaExhausted) {
+		return "for " + class
+	}
+	return "for an unknown window"
 }
 
 func describeHint(h api.Hint) string {
