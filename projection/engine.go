@@ -137,7 +137,7 @@ type ClockJump struct {
 
 // Outcome is what a command led to.
 type Outcome struct {
-	Decision // without its drafts, which became the records
+	Decision
 	// Records are those appended, or, if Repeated, those of the first time.
 	Records []events.Record
 	// Repeated: the command was executed before, under the same idempotency key or

@@ -120,9 +120,6 @@ func (r *reloader) run(ctx context.Context, q api.ReloadCommand) (api.Reloaded, 
 	for _, apply := range p.apply {
 		apply()
 	}
-	for _, rec := range o.Records { // an outcome has them in the place of its drafts
-		o.Drafts = append(o.Drafts, rec.Draft)
-	}
 	done := r.done(p, before, o)
 	r.tell(p, before, &o)
 	r.adopt(p.rows)
