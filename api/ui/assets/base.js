@@ -36,12 +36,17 @@ export function span(ms) {
   return say('time.s', s);
 }
 
-// countDown keeps all countdowns of the page right.
+// countDown keeps all countdowns of the page right, and says when a probe falls due.
 export function countDown() {
   const tick = () => {
     for (const t of document.querySelectorAll('time.left')) {
       const text = left(t.dateTime);
       if (t.textContent !== text) t.textContent = text;
+    }
+    for (const origin of document.querySelectorAll('[data-probe]')) {
+      if (Date.parse(origin.dataset.probe) > now()) continue;
+      origin.textContent = origin.textContent.replace(say('origin.automatic'), say('origin.probe'));
+      delete origin.dataset.probe;
     }
   };
   tick();
