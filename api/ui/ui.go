@@ -230,7 +230,7 @@ func (d *Dashboard) refuse(w http.ResponseWriter, p *page, err error) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok {
 		d.logger.Error("a page failed", "page", p.request.URL.Path, "error", err)
-		problem = &api.Problem{Status: http.StatusInternalServerError, Code: api.CodeInternal, Detail: "the server failed; its log says why"}
+		problem = &api.Problem{Status: http.StatusInternalServerError, Code: api.CodeInternal}
 	}
 	if problem.Code == api.CodeUnauthorized {
 		if p.Fragment() { // a script asks: it reloads the page
@@ -249,7 +249,7 @@ func (d *Dashboard) render(w http.ResponseWriter, status int, name string, p *pa
 	text, err := d.execute(name, p)
 	if err != nil {
 		d.logger.Error("a page failed", "page", p.request.URL.Path, "error", err)
-		http.Error(w, "the page failed; the log of the daemon says why", http.StatusInternalServerError)
+		http.Error(w, p.Code(api.CodeInternal), http.StatusInternalServerError)
 		return
 	}
 	send(w, status, text)
@@ -281,7 +281,7 @@ func redirect(w http.ResponseWriter, to string) {
 
 func (d *Dashboard) lost(w http.ResponseWriter, r *http.Request) {
 	p := d.page(r)
-	p.Data = &api.Problem{Status: http.StatusNotFound, Code: api.CodeNotFound, Detail: p.T("lost")}
+	p.Data = &api.Problem{Status: http.StatusNotFound, Code: api.CodeNotFound}
 	d.render(w, http.StatusNotFound, "problem.html", p)
 }
 
@@ -396,6 +396,9 @@ func (p *page) ThemeKey() string { return "theme." + p.OtherTheme() }
 func (p *page) get(path string, query map[string]string, into any) error {
 	return p.dash.client.get(p.request, path, query, into)
 }
+
+// Code says which problem it is.
+func (p *page) Code(code api.Code) string { return p.T("code." + string(code)) }
 
 // T returns a text of the catalogue in the page's language.
 func (p *page) T(key string, args ...any) string {

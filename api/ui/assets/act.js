@@ -99,7 +99,7 @@ async function look() {
     if (asked !== mine) return false;
     preview = undefined;
     byId('act-preview').replaceChildren();
-    wrong(e.message);
+    wrong(e.message, e.detail);
   }
   ready();
   return same;
@@ -152,9 +152,12 @@ function show() {
   byId('act-typed').value = ''; // what was typed was about other groups
 }
 
-function wrong(text) {
-  byId('act-wrong').textContent = text;
-  byId('act-wrong').hidden = !text;
+// wrong says what is wrong, with what the API says of it in English.
+function wrong(text, detail = '') {
+  const [words, more] = byId('act-wrong').children;
+  words.textContent = text;
+  more.textContent = detail;
+  byId('act-wrong').hidden = !text && !detail;
 }
 
 // ready lets the button be pressed once all is known and typed.
@@ -196,6 +199,6 @@ async function go() {
     dialog.close('done');
     byId('act-said').textContent = say('act.done', say('act.' + verb), answer.cells.length, answer.seq ?? '–');
   } catch (problem) {
-    wrong(problem.message);
+    wrong(problem.message, problem.detail);
   }
 }
