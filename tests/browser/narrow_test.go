@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -39,19 +40,40 @@ func TestStatesAreReadAtAnyWidth(t *testing.T) {
 			b.do(chromedp.EmulateViewport(int64(width), 844))
 			b.visit("")
 			b.live()
-			for _, e := range eval[[]string](b, hidden) {
-				t.Errorf("%s at %d: not all is seen of %s", lang, width, e)
-			}
-			if w := eval[int](b, "document.scrollingElement.scrollWidth"); w > width {
-				t.Errorf("%s: the page is %d wide in a window of %d", lang, w, width)
-			}
-			if n := eval[int](b, "document.querySelectorAll('td:not(.other) .cell .left, td:not(.other) .cell .origin').length"); n != 2*5 {
-				t.Errorf("%s at %d: %d countdowns and origins", lang, width, n)
-			}
+			b.readable(fmt.Sprintf("%s at %d", lang, width), width)
 		}
-		lines := eval[[]string](b, `Array.from(document.querySelectorAll('td:not(.other) .cell')).filter(e => e.getBoundingClientRect().height > 30).map(e => e.innerText)`)
-		for _, text := range lines {
+		for _, text := range eval[[]string](b, `Array.from(document.querySelectorAll('td:not(.other) .cell')).filter(e => e.getBoundingClientRect().height > 30).map(e => e.innerText)`) {
 			t.Errorf("%s: more than a line: %s", lang, text)
 		}
+	}
+}
+
+// readable fails for what of the grid is not seen in a window of a width.
+func (b *tab) readable(what string, width int) {
+	b.t.Helper()
+	for _, text := range eval[[]string](b, hidden) {
+		b.t.Errorf("%s: not all is seen of %s", what, text)
+	}
+	if w := eval[int](b, "document.scrollingElement.scrollWidth"); w > width {
+		b.t.Errorf("%s: the page is %d wide", what, w)
+	}
+	if n := eval[int](b, "document.querySelectorAll('td:not(.other) .cell .left, td:not(.other) .cell .origin').length"); n != 2*5 {
+		b.t.Errorf("%s: %d countdowns and origins", what, n)
+	}
+}
+
+// How many accounts of how many can serve a group is read as one on a phone's status page, even
+// below a head as short as the Chinese one.
+func TestCountsStayTogether(t *testing.T) {
+	s := open(t)
+	s.account("team-1", "antigravity")
+	b := s.enter()
+	b.click(`button[name="lang"]`)
+	b.wait("document.documentElement.lang === 'zh-CN'")
+	b.do(chromedp.EmulateViewport(320, 844))
+	b.visit("ui/status")
+	b.live()
+	if n := eval[int](b, `(() => { const r = document.createRange(); r.selectNodeContents(document.querySelector('#status tbody td:nth-child(3)')); return r.getClientRects().length; })()`); n != 1 {
+		t.Errorf("the count is on %d lines", n)
 	}
 }
