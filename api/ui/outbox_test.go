@@ -5,12 +5,19 @@ import "testing"
 func TestTheOutboxIsBounded(t *testing.T) {
 	const page = 100 << 20
 	o := outbox{most: maxSending}
-	if !o.enter(page) || !o.enter(page) || o.enter(page) || !o.enter(smallPage) {
-		t.Error("two large pages and any small one can be sent at once, and no third large one")
+	for i, want := range []bool{true, true, false, false} {
+		if got := o.enter(page); got != want {
+			t.Errorf("large page %d: %v, not %v", i, got, want)
+		}
+	}
+	if !o.enter(smallPage) {
+		t.Error("a small page has no room")
 	}
 	o.leave(smallPage)
 	o.leave(page)
-	if !o.enter(page) || o.enter(page) {
-		t.Error("a page that was sent leaves room for one")
+	for i, want := range []bool{true, false} {
+		if got := o.enter(page); got != want {
+			t.Errorf("after one was sent, large page %d: %v, not %v", i, got, want)
+		}
 	}
 }

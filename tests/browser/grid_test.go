@@ -60,7 +60,7 @@ func TestAProbeFallsDue(t *testing.T) {
 	b.live()
 	const origin = `document.querySelector('tr[data-account="team-1"] td[data-target="claude"] .origin')`
 	b.wait(origin + ".innerText === 'automatic'")
-	eval[any](b, `const probe = Date.parse(`+origin+`.dataset.probe); Date.now = () => probe + 1000; 1`)
+	eval[any](b, `const probe = Date.parse(`+origin+`.dataset.probe); Date.now = () => probe + 600_000; 1`)
 	b.wait(origin + ".innerText === 'probe due'")
 	b.wait(status+" === 'cooling'", "team-1")
 }

@@ -8,9 +8,10 @@ const dialog = document.getElementById('act');
 const form = dialog?.querySelector('form');
 const byId = (id) => document.getElementById(id);
 
-// preview is what was answered last about what would happen; changed, that it became worse
-// since somebody last chose what it is about; busy, that it is being done.
-let verb, asked, preview, changed = false, busy = false;
+// asked is the question about what would happen that waits for its answer; preview, the last
+// answer; changed, that it became worse since somebody last chose what it is about; busy, that
+// it is being done; refused, that it was tried and could not be.
+let verb, asked, preview, changed = false, busy = false, refused = false;
 
 // offer has the page's buttons open the dialog. filter gives what an action is about: free,
 // if it may be changed, and then dropped, the words that it leaves out.
@@ -56,7 +57,7 @@ export function twin(button) {
 // forget drops what was shown: it is about something else.
 function forget() {
   asked = preview = undefined;
-  changed = false;
+  changed = refused = false;
 }
 
 // body is what the API is asked.
@@ -83,6 +84,7 @@ async function look() {
   if (!question.provider && !question.target && !question.account) { // nothing is named yet
     byId('act-preview').replaceChildren();
     byId('act-confirm').hidden = true;
+    asked = undefined;
     wrong('');
     return false;
   }
@@ -90,14 +92,15 @@ async function look() {
   try {
     const answer = await api('POST', 'v1/' + verb, question);
     if (asked !== mine) return false;
+    asked = undefined;
     same = !preview || !worse(preview, answer);
     changed ||= !same;
     preview = answer;
     show();
-    wrong(changed ? say('act.changed') : '');
+    if (changed) wrong(say('act.changed')); else if (!refused) wrong('');
   } catch (e) {
     if (asked !== mine) return false;
-    preview = undefined;
+    asked = preview = undefined;
     byId('act-preview').replaceChildren();
     wrong(e.message, e.detail);
   }
@@ -119,13 +122,13 @@ function worse(before, after) {
 function lost(usable) { return usable.before > 0 && usable.after === 0; }
 
 // again has an open dialog look once more, since a record may have changed what would happen:
-// after a pause, as there may be many.
+// after a pause, as there may be many, and once the question before it has its answer.
 let later;
 export function again() {
   if (!dialog?.open || later) return;
   later = setTimeout(() => {
     later = undefined;
-    if (dialog.open && !busy) look();
+    if (asked) again(); else if (dialog.open && !busy) look();
   }, 250);
 }
 
@@ -199,6 +202,7 @@ async function go() {
     dialog.close('done');
     byId('act-said').textContent = say('act.done', say('act.' + verb), answer.cells.length, answer.seq ?? '–');
   } catch (problem) {
+    refused = true;
     wrong(problem.message, problem.detail);
   }
 }
