@@ -226,3 +226,45 @@ func TestATimelineLooksAtBoundedRecords(t *testing.T) {
 		t.Errorf("it answered %d after %d pages", w.Code, asked)
 	}
 }
+
+// slow is a reader that reads nothing until it is freed.
+type slow struct {
+	*httptest.ResponseRecorder
+	began chan<- struct{}
+	freed <-chan struct{}
+}
+
+func (w slow) Write(p []byte) (int, error) {
+	w.began <- struct{}{}
+	<-w.freed
+	return w.ResponseRecorder.Write(p)
+}
+
+// Readers that do not read keep nobody from the pages.
+func TestSlowReadersKeepNobodyWaiting(t *testing.T) {
+	s := newSite(t).ready()
+	s.account("a1")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	const readers = 20
+	began, freed := make(chan struct{}, readers), make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(freed)
+	for range readers {
+		w := slow{httptest.NewRecorder(), began, freed}
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", s.cookie)
+		wg.Go(func() { s.server.Handler().ServeHTTP(w, r) })
+	}
+	for n := range readers {
+		select {
+		case <-began:
+		case <-ctx.Done():
+			t.Fatalf("only %d readers were answered", n)
+		}
+	}
+	if w := s.get("/ui/status"); w.Code != http.StatusOK {
+		t.Errorf("another page answered %d", w.Code)
+	}
+}

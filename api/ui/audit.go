@@ -65,7 +65,7 @@ func (a *auditPage) one(p *page, seq string) error {
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil { // asked as it is, it might name another route
-		return refusal("seq: " + strconv.Quote(seq) + " is no number")
+		return refusal(p.T("audit.number", seq))
 	}
 	var raw json.RawMessage
 	if err := p.get("/v1/events/"+strconv.FormatUint(n, 10), nil, &raw); err != nil {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/abeyance/abeyance/api"
 )
 
 // text returns the files of a folder by name.
@@ -96,6 +98,13 @@ func TestTextsAreUsed(t *testing.T) {
 		}
 		for _, m := range literal.FindAllStringSubmatch(string(doc), -1) {
 			used[m[1]] = true
+		}
+	}
+	// Problems have their codes, which are a closed list.
+	for _, code := range api.Codes() {
+		used["code."+string(code)] = true
+		if _, ok := all[defaultLang]["code."+string(code)]; !ok {
+			t.Errorf("there is no text of the problem %s", code)
 		}
 	}
 	// Some are asked for by names put together: of states, blocks, verbs, colours, and of what a

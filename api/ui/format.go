@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,11 +78,14 @@ func (p *page) Clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
 
+// scriptTexts are the groups of texts that scripts need.
+func scriptTexts() []string { return []string{"act", "code", "js", "origin", "state", "time"} }
+
 // Words is the part of the catalogue that scripts need, as JSON.
 func (p *page) Words() (string, error) {
 	some := catalogue{}
 	for key, text := range p.dash.texts[p.Lang] {
-		if group, _, _ := strings.Cut(key, "."); group == "js" || group == "act" || group == "time" || group == "state" {
+		if group, _, _ := strings.Cut(key, "."); slices.Contains(scriptTexts(), group) {
 			some[key] = text
 		}
 	}

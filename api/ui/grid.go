@@ -10,6 +10,7 @@ import (
 
 	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/events"
+	"github.com/abeyance/abeyance/projection"
 )
 
 // grid is what the first page shows: the pool as it is, or was at a moment.
@@ -18,7 +19,6 @@ type grid struct {
 	Pools   []pool
 	Now     time.Time
 	Seq     uint64
-	Cells   int
 }
 
 // pool is the accounts of one provider: a table.
@@ -46,7 +46,7 @@ type row struct {
 	ID       string // as links name it
 	Provider string
 	Cells    []cell // in the order of the columns
-	Other    []cell // what else is blocked or was: models, and everything
+	Other    []cell // what else is blocked: models, and everything, which stands here always if there are no columns
 }
 
 // cell is one account and target.
@@ -102,6 +102,15 @@ func (c cell) Origin() string {
 	return ""
 }
 
+// Probe is when a probe will fall due, by which the origin becomes another without a record;
+// zero: it does not.
+func (c cell) Probe() time.Time {
+	if c.Origin() != "origin.automatic" {
+		return time.Time{}
+	}
+	return c.Cooling.NextProbeAt.Time
+}
+
 // Query names the cell in an address.
 func (c cell) Query() template.URL {
 	q := url.Values{"account": {c.ID}, "target": {c.Target}}
@@ -113,23 +122,58 @@ func (c cell) Query() template.URL {
 
 // grid makes the first page.
 func (d *Dashboard) grid(p *page) (any, error) {
-	g, err := p.loadGrid("")
-	return g, err
-}
-
-// loadGrid reads the pool as of now, or of a moment.
-func (p *page) loadGrid(at string) (*grid, error) {
 	g := new(grid)
 	if err := p.get("/v1/summary", nil, &g.Summary); err != nil {
 		return nil, err
 	}
 	g.since(g.Summary.AsOfSeq)
-	list, err := p.cells(map[string]string{"at": at}, g)
+	list, err := p.pool("", g)
 	if err != nil {
 		return nil, err
 	}
 	g.Pools = g.pools(list)
 	return g, nil
+}
+
+// pool reads what the grid shows of all accounts, or of one: their cells, and of accounts of
+// providers without groups that of everything, which the API lists only once it was blocked.
+func (p *page) pool(account string, g *grid) ([]cell, error) {
+	list, err := p.cells(map[string]string{"account": account}, g)
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]bool{}
+	for _, c := range list {
+		if c.Target == events.TargetAll {
+			listed[c.Account] = true
+		}
+	}
+	query := map[string]string{"account": account, "page_size": "1000"}
+	err = eachPage(query, func() (*string, error) {
+		var answer api.Page[api.AccountRow]
+		err := p.get("/v1/accounts", query, &answer)
+		for _, a := range answer.Items {
+			if !listed[a.Account] && !g.hasGroups(a.Provider) {
+				list = append(list, cell{CellRow: everything(a), Now: g.Now, ID: a.Stored})
+			}
+		}
+		return answer.NextPageToken, err
+	})
+	slices.SortStableFunc(list, func(a, b cell) int { return strings.Compare(a.ID, b.ID) })
+	return list, err
+}
+
+func (g *grid) hasGroups(provider string) bool {
+	return slices.ContainsFunc(g.Summary.Groups, func(s api.GroupSummary) bool { return s.Provider == provider })
+}
+
+// everything is the cell of everything of an account, while nothing blocks it.
+func everything(a api.AccountRow) api.CellRow {
+	status := projection.StatusAvailable
+	if a.Disabled {
+		status = projection.StatusDisabled
+	}
+	return api.CellRow{Account: a.Account, Provider: a.Provider, Target: events.TargetAll, Status: string(status)}
 }
 
 // cells reads all pages of a query, and notes what they are of.
@@ -148,7 +192,6 @@ func (p *page) cells(query map[string]string, g *grid) ([]cell, error) {
 		}
 		return answer.NextPageToken, nil
 	})
-	g.Cells += len(list)
 	return list, err
 }
 
@@ -211,7 +254,7 @@ func (t *pool) add(c cell) {
 		r.Cells[i] = c
 		return
 	}
-	if c.Target == events.TargetAll || c.Status != "available" {
+	if c.blocked() || c.Target == events.TargetAll && len(t.Columns) == 0 {
 		r.Other = append(r.Other, c)
 	}
 }
@@ -251,7 +294,7 @@ func (d *Dashboard) rows(p *page) (any, error) {
 	}
 	var list []cell
 	for _, account := range p.request.URL.Query()["account"] {
-		part, err := p.cells(map[string]string{"account": account}, g)
+		part, err := p.pool(account, g)
 		if isUnknown(err) {
 			continue // it was removed: the script finds no row
 		}

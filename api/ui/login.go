@@ -18,6 +18,7 @@ type loginForm struct {
 	Next   string
 	Person string
 	Wrong  string // what was wrong with the last attempt
+	Detail string // what the API said of it, in English
 }
 
 func (d *Dashboard) showLogin(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +71,7 @@ func (d *Dashboard) refuseLogin(w http.ResponseWriter, p *page, form loginForm, 
 	case api.CodeForbiddenScope:
 		form.Wrong = p.T("login.scope")
 	default:
-		form.Wrong = problem.Detail
+		form.Wrong, form.Detail = p.Code(problem.Code), problem.Detail
 	}
 	p.Data = form
 	d.render(w, problem.Status, "login.html", p)
@@ -96,7 +97,7 @@ func (p *page) form(w http.ResponseWriter) (url.Values, bool) {
 			return form, true
 		}
 	}
-	http.Error(w, "send the form of the page", http.StatusBadRequest)
+	http.Error(w, p.T("form"), http.StatusBadRequest)
 	return nil, false
 }
 

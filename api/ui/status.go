@@ -76,6 +76,9 @@ func (p *page) figures(now time.Time) (list []figure, err error) {
 func (p *page) Figure(f figure) string {
 	switch f.Unit {
 	case "s":
+		if f.Value < time.Minute.Seconds() {
+			return p.T("status.seconds", f.Value)
+		}
 		return p.Span(time.Duration(f.Value * float64(time.Second)))
 	case "B":
 		return p.T("status.mib", f.Value/(1<<20))

@@ -51,6 +51,7 @@ type Dashboard struct {
 	stamp   string                        // of the assets, in their URLs
 	mux     *http.ServeMux
 	making  chan struct{} // holds one for each page that is being made
+	sending outbox
 }
 
 // maxMaking is how many pages are made at once. That of a large pool takes a hundred
@@ -59,7 +60,7 @@ const maxMaking = 4
 
 // New returns the dashboard. An error is a fault of the binary.
 func New(o Options) (*Dashboard, error) {
-	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}, making: make(chan struct{}, maxMaking)}
+	d := &Dashboard{client: client{o.API}, ids: o.Identities, logger: o.Logger, version: o.Version, views: map[string]*template.Template{}, making: make(chan struct{}, maxMaking), sending: outbox{most: maxSending}}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
@@ -169,20 +170,35 @@ func (d *Dashboard) view(name string, m content) http.HandlerFunc {
 			redirect(w, p.Root+stored)
 			return
 		}
-		select {
-		case d.making <- struct{}{}:
-		case <-r.Context().Done():
-			return // nobody waits for it any more
-		}
-		defer func() { <-d.making }()
-		data, err := m(p)
-		if err != nil {
+		text, err := d.made(p, name, m)
+		switch {
+		case r.Context().Err() != nil: // nobody waits for it any more
+		case err != nil:
 			d.refuse(w, p, err)
-			return
+		case !d.sending.enter(text.Cap()):
+			d.refuse(w, p, &api.Problem{Status: http.StatusServiceUnavailable, Detail: p.T("problem.readers")})
+		default:
+			defer d.sending.leave(text.Cap())
+			send(w, http.StatusOK, text)
 		}
-		p.Data = data
-		d.render(w, http.StatusOK, name, p)
 	}
+}
+
+// made makes a page when its turn has come. The turn is over before the page is sent: who reads
+// it may be slow.
+func (d *Dashboard) made(p *page, name string, m content) (*bytes.Buffer, error) {
+	select {
+	case d.making <- struct{}{}:
+	case <-p.request.Context().Done():
+		return nil, p.request.Context().Err()
+	}
+	defer func() { <-d.making }()
+	data, err := m(p)
+	if err != nil {
+		return nil, err
+	}
+	p.Data = data
+	return d.execute(name, p)
 }
 
 // ask leads from a form of filters to the page that answers it. A form that a browser makes
@@ -214,7 +230,7 @@ func (d *Dashboard) refuse(w http.ResponseWriter, p *page, err error) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok {
 		d.logger.Error("a page failed", "page", p.request.URL.Path, "error", err)
-		problem = &api.Problem{Status: http.StatusInternalServerError, Code: api.CodeInternal, Detail: "the server failed; its log says why"}
+		problem = &api.Problem{Status: http.StatusInternalServerError, Code: api.CodeInternal}
 	}
 	if problem.Code == api.CodeUnauthorized {
 		if p.Fragment() { // a script asks: it reloads the page
@@ -228,22 +244,32 @@ func (d *Dashboard) refuse(w http.ResponseWriter, p *page, err error) {
 	d.render(w, problem.Status, "problem.html", p)
 }
 
-// render answers with a view. It is made as a whole first, so that a fault does not
-// answer with half a page.
+// render answers with a view.
 func (d *Dashboard) render(w http.ResponseWriter, status int, name string, p *page) {
-	var out bytes.Buffer
+	text, err := d.execute(name, p)
+	if err != nil {
+		d.logger.Error("a page failed", "page", p.request.URL.Path, "error", err)
+		http.Error(w, p.Code(api.CodeInternal), http.StatusInternalServerError)
+		return
+	}
+	send(w, status, text)
+}
+
+// execute makes the text of a view: as a whole, so that a fault does not answer with half a
+// page.
+func (d *Dashboard) execute(name string, p *page) (*bytes.Buffer, error) {
 	layout := "layout.html"
 	if p.Fragment() {
 		layout = name
 	}
-	if err := d.views[name].ExecuteTemplate(&out, layout, p); err != nil {
-		d.logger.Error("a page failed", "page", p.request.URL.Path, "error", err)
-		http.Error(w, "the page failed; the log of the daemon says why", http.StatusInternalServerError)
-		return
-	}
+	text := new(bytes.Buffer)
+	return text, d.views[name].ExecuteTemplate(text, layout, p)
+}
+
+func send(w http.ResponseWriter, status int, text *bytes.Buffer) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // an error is the connection's
+	_, _ = w.Write(text.Bytes()) // an error is the connection's
 }
 
 // redirect sends a browser to an address relative to the page's, which http.Redirect would
@@ -255,7 +281,7 @@ func redirect(w http.ResponseWriter, to string) {
 
 func (d *Dashboard) lost(w http.ResponseWriter, r *http.Request) {
 	p := d.page(r)
-	p.Data = &api.Problem{Status: http.StatusNotFound, Code: api.CodeNotFound, Detail: p.T("lost")}
+	p.Data = &api.Problem{Status: http.StatusNotFound, Code: api.CodeNotFound}
 	d.render(w, http.StatusNotFound, "problem.html", p)
 }
 
@@ -370,6 +396,9 @@ func (p *page) ThemeKey() string { return "theme." + p.OtherTheme() }
 func (p *page) get(path string, query map[string]string, into any) error {
 	return p.dash.client.get(p.request, path, query, into)
 }
+
+// Code says which problem it is.
+func (p *page) Code(code api.Code) string { return p.T("code." + string(code)) }
 
 // T returns a text of the catalogue in the page's language.
 func (p *page) T(key string, args ...any) string {

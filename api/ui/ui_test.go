@@ -284,6 +284,41 @@ func TestBadQuestionsGetAClearPage(t *testing.T) {
 	}
 }
 
+// What is wrong is said in the language of the page; what the API says of it stands below.
+func TestProblemsInChinese(t *testing.T) {
+	s := newSite(t).ready()
+	s.cookie += "; abeyance_lang=zh-CN"
+	for path, want := range map[string][]string{
+		"/ui/audit?seq=x":          {"有一个值不正确。", "&#34;x&#34; 不是记录编号"},
+		"/ui/cell?account=nosuch":  {"没有这个账号。", "no account &#34;nosuch&#34; is known"},
+		"/ui/audit?seq=99":         {"没有这条记录。", "99"},
+		"/ui/nothing":              {"没有这个页面。"},
+		"/ui/cell?account=a&at=no": {"有一个值不正确。", "at:"},
+	} {
+		page := main(s.get(path).Body)
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s does not say %q: %s", path, text, page)
+			}
+		}
+		if strings.Contains(page, "is no number") || strings.Contains(page, "no such page") {
+			t.Errorf("%s is not all Chinese: %s", path, page)
+		}
+	}
+	s.cookie = "abeyance_lang=zh-CN"
+	for range 1000 {
+		w := s.post("/ui/login", url.Values{"token": {"aby_wrong"}})
+		if w.Code == http.StatusUnauthorized {
+			continue
+		}
+		if text := w.Body.String(); w.Code != http.StatusTooManyRequests || !strings.Contains(text, "您的地址提交了过多错误令牌") || !strings.Contains(text, `<span class="detail" lang="en">too many wrong tokens`) {
+			t.Errorf("the login answered %d %s", w.Code, text)
+		}
+		return
+	}
+	t.Error("a thousand wrong tokens are not too many")
+}
+
 // main is the part of a page that matters.
 func main(r io.Reader) string {
 	text, _ := io.ReadAll(r)

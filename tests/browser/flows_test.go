@@ -140,12 +140,23 @@ func TestFilterAndOrder(t *testing.T) {
 		"group:claude state:cooling": "b-1",
 		"group:claude state:held":    "",
 		"?-2":                        "a-2",
+		"A-* STATE: Available":       "a-1 a-2",
+		"state:cooling provider: x":  "",
+		"*-*1":                       "a-1 b-1 c-1",
+		"*-*-*":                      "",
+		"**?":                        "a-1 a-2 b-1 c-1",
+		"b-1*?":                      "",
 	} {
 		b.visit("?q=" + url.QueryEscape(filter))
 		b.wait(shown, want)
 	}
 	b.visit("?sort=back")
 	b.wait(shown, "b-1 a-1 a-2 c-1")
+	// A pattern that could be tried in ever so many ways takes no time.
+	s.account(strings.Repeat("a", 120), "antigravity")
+	b.wait("document.querySelectorAll('#grid tbody tr').length === 5")
+	b.write("#filter", strings.Repeat("*a", 12)+"*b")
+	b.wait(shown, "")
 }
 
 func TestTwoTabs(t *testing.T) {

@@ -158,14 +158,11 @@ func TestATabThatNobodySees(t *testing.T) {
 		}
 		t.Fatalf("there are not %d readers", n)
 	}
-	see := func(hidden bool) {
-		eval[any](b, `Object.defineProperty(document, 'hidden', { value: %s, configurable: true }); document.dispatchEvent(new Event('visibilitychange')); 1`, hidden)
-	}
 	readers(1)
-	see(true)
+	b.see(false)
 	readers(0)
 	s.limit("team-1")
-	see(false)
+	b.see(true)
 	b.wait(status+" === 'cooling'", "team-1")
 	readers(1)
 	eval[any](b, "window.untouched = true; window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); 1")
@@ -173,8 +170,8 @@ func TestATabThatNobodySees(t *testing.T) {
 	b.wait(anew)
 	// An older log was put in the place of the one that is shown: it can only be shown anew.
 	eval[any](b, `window.untouched = true; window.fetch = async () => new Response('{"seq": 1}'); 1`)
-	see(true)
-	see(false)
+	b.see(false)
+	b.see(true)
 	b.wait(anew)
 }
 

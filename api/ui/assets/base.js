@@ -36,12 +36,17 @@ export function span(ms) {
   return say('time.s', s);
 }
 
-// countDown keeps all countdowns of the page right.
+// countDown keeps all countdowns of the page right, and says when a probe falls due.
 export function countDown() {
   const tick = () => {
     for (const t of document.querySelectorAll('time.left')) {
       const text = left(t.dateTime);
       if (t.textContent !== text) t.textContent = text;
+    }
+    for (const origin of document.querySelectorAll('[data-probe]')) {
+      if (Date.parse(origin.dataset.probe) > now()) continue;
+      origin.textContent = origin.textContent.replace(say('origin.automatic'), say('origin.probe'));
+      delete origin.dataset.probe;
     }
   };
   tick();
@@ -59,13 +64,17 @@ export async function part(path, signal) {
   throw Object.assign(new Error(why), { status: answer.status });
 }
 
-// leave goes to the login, and comes back here after it.
-export function leave() {
-  const here = location.pathname.slice(new URL(root, location.href).pathname.length) + location.search;
-  location.assign(root + 'ui/login?next=' + encodeURIComponent(here));
-}
+// here is the page's address below the root, with what scripts have noted in it.
+function here() { return location.pathname.slice(new URL(root, location.href).pathname.length) + location.search; }
 
-// api calls the API. A problem is thrown, as the API gave it.
+// leave goes to the login, and comes back here after it.
+export function leave() { location.assign(root + 'ui/login?next=' + encodeURIComponent(here())); }
+
+// Another language or other colours come back here too.
+const settings = document.querySelector('form.settings');
+settings.addEventListener('submit', () => { settings.elements.next.value = here(); });
+
+// api calls the API. A problem is thrown: the text of its code, and what the API says of it.
 export async function api(method, path, body) {
   const init = { method, headers: {} };
   if (body !== undefined) {
@@ -75,6 +84,6 @@ export async function api(method, path, body) {
   const answer = await fetch(root + path, init);
   const value = await answer.json().catch(() => ({ detail: 'HTTP ' + answer.status }));
   if (answer.status === 401) leave();
-  if (!answer.ok) throw Object.assign(new Error(value.detail || value.title), { problem: value });
+  if (!answer.ok) throw Object.assign(new Error(value.code ? say('code.' + value.code) : ''), { detail: value.detail || value.title });
   return value;
 }

@@ -2,7 +2,7 @@
 
 import { part, setTime, countDown, say } from './base.js';
 import { follow, behind } from './live.js';
-import { offer } from './act.js';
+import { offer, again } from './act.js';
 
 const grid = document.getElementById('grid');
 const filter = document.getElementById('filter');
@@ -21,18 +21,33 @@ index();
 
 // Filter
 
-// wildcard makes a pattern of a word: * and ? are wild; a word without them may stand
-// anywhere.
-function wildcard(word) {
-  const text = word.toLowerCase().replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.');
-  return new RegExp(/[*?]/.test(word) ? '^' + text + '$' : text);
+// matcher returns what tells whether a text is as a word says, in capitals or not: * and ? are
+// wild; a word without them may stand anywhere.
+function matcher(word) {
+  const pattern = word.toLowerCase();
+  if (/[*?]/.test(pattern)) return (text) => wild(pattern, text.toLowerCase());
+  return (text) => text.toLowerCase().includes(pattern);
 }
 
-// question reads the filter: every word must hold of a row.
+// wild matches a text with a pattern. What an earlier * takes never has to be tried again once a
+// later one is reached: the time is bounded by the product of the lengths.
+function wild(pattern, text) {
+  let p = 0, star = -1, from = 0;
+  for (let t = 0; t < text.length;) {
+    if (pattern[p] === '*') { star = p++; from = t; }
+    else if (pattern[p] === '?' || pattern[p] === text[t]) { p++; t++; }
+    else if (star < 0) return false;
+    else { p = star + 1; t = ++from; }
+  }
+  while (pattern[p] === '*') p++;
+  return p === pattern.length;
+}
+
+// question reads the filter: every word must hold of a row. A field may have a space after it.
 function question(text) {
-  return text.split(/\s+/).filter(Boolean).map((word) => {
-    const [, field, value] = /^(provider|group|state):(.*)$/.exec(word) || [null, '', word];
-    return { field, pattern: wildcard(value) };
+  return text.replace(/(^|\s)(provider|group|state):\s+/gi, '$1$2:').split(/\s+/).filter(Boolean).map((word) => {
+    const [, field, value] = /^(provider|group|state):(.*)$/i.exec(word) || [null, '', word];
+    return { word, field: field.toLowerCase(), value, matches: matcher(value) };
   });
 }
 
@@ -40,12 +55,12 @@ function question(text) {
 function holds(row, words) {
   const cellWords = words.filter((w) => w.field === 'group' || w.field === 'state');
   for (const w of words) {
-    if (w.field === 'provider' && !w.pattern.test(row.dataset.provider.toLowerCase())) return false;
-    if (w.field === '' && !w.pattern.test(row.dataset.account.toLowerCase())) return false;
+    if (w.field === 'provider' && !w.matches(row.dataset.provider)) return false;
+    if (w.field === '' && !w.matches(row.dataset.account)) return false;
   }
   if (cellWords.length === 0) return true;
   return Array.from(row.querySelectorAll('[data-status]')).some((c) => cellWords.every((w) =>
-    w.pattern.test((w.field === 'group' ? c.dataset.target : c.dataset.status).toLowerCase())));
+    w.matches(w.field === 'group' ? c.dataset.target : c.dataset.status)));
 }
 
 function apply() {
@@ -94,12 +109,14 @@ if (asked.get('sort') === 'back') sort.value = 'back';
 order(); // the server knows the names that accounts are stored under
 if (filter.value) apply();
 
-// Bulk: what the filter names is where the dialog begins.
+// Bulk: the dialog begins with what it has fields for of the filter, and names the words that it
+// has none for, by which the grid may show less.
 offer(document.getElementById('main'), () => {
-  const named = { free: true };
-  for (const word of filter.value.split(/\s+/)) {
-    const [, field, value] = /^(provider|group):([^*?]+)$/.exec(word) || [];
-    if (field) named[field === 'group' ? 'target' : field] = value;
+  const named = { free: true, dropped: [] };
+  for (const w of question(filter.value)) {
+    const field = { provider: 'provider', group: 'target' }[w.field];
+    if (field && w.value && !/[*?]/.test(w.value) && !(field in named)) named[field] = w.value;
+    else named.dropped.push(w.word);
   }
   return named;
 });
@@ -165,6 +182,7 @@ const longest = 6000; // of the address of a question: servers bound it
 
 // tell notes what a record is about.
 function tell(record) {
+  again();
   const cells = record.data?.cells || [];
   for (const a of [record.account, ...cells.map((c) => c.account)]) {
     if (!a) continue;
