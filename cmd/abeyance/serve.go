@@ -195,7 +195,7 @@ func (d *daemon) listen() (err error) {
 		return nil
 	}
 	if d.cert, err = api.OpenCertificate(d.settings.Cert, d.settings.Key, d.logger); err != nil {
-		return errors.Join(err, d.listener.Close())
+		return errors.Join(&exitError{exitUsage, err}, d.listener.Close())
 	}
 	d.listener = tls.NewListener(d.listener, d.cert.TLS())
 	return nil
