@@ -22,7 +22,8 @@ type Intent interface {
 }
 
 // Decision is what a command leads to. Without drafts nothing happens, and
-// Unchanged says why.
+// Unchanged says why. In the [Outcome] of a command that was executed the records stand
+// for the drafts.
 type Decision struct {
 	Drafts    []events.Draft
 	Unchanged string

@@ -120,10 +120,19 @@ func (r *reloader) run(ctx context.Context, q api.ReloadCommand) (api.Reloaded, 
 	for _, apply := range p.apply {
 		apply()
 	}
-	done := r.done(p, before, o.Drafts, o)
+	done := r.done(p, before, appended(o.Records), o)
 	r.tell(p, before, &o)
 	r.adopt(p.rows)
 	return done, nil
+}
+
+// appended returns what a command had for the log. Of one that was executed only the
+// records say so.
+func appended(records []events.Record) (drafts []events.Draft) {
+	for _, r := range records {
+		drafts = append(drafts, r.Draft)
+	}
+	return drafts
 }
 
 // reloadPlan is a reload that was found to be possible.
@@ -239,7 +248,7 @@ func (r *reloader) done(p *reloadPlan, before *projection.State, drafts []events
 
 // tell logs what changed. Lines hold stored ids only.
 func (r *reloader) tell(p *reloadPlan, before *projection.State, o *projection.Outcome) {
-	changed, restart := r.changes(p, before, o.Drafts, false)
+	changed, restart := r.changes(p, before, appended(o.Records), false)
 	for i, c := range changed {
 		if i == maxToldChanges {
 			r.d.logger.Info(fmt.Sprintf("and %d more settings changed", len(changed)-i))
