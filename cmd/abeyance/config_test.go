@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,6 +160,46 @@ func TestConfigNamesEveryMistakeAtOnce(t *testing.T) {
 	_, err := parseConfig("f", []byte("log: {format: xml}\naccounts:\n  - id: a\nbootstrap: all\n"))
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("want three lines, got:\n%v", err)
+	}
+}
+
+// TestPathsStartFromTheFolderOfTheFile, wherever the daemon is started, and however the
+// file is named.
+func TestPathsStartFromTheFolderOfTheFile(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "etc")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	whole := filepath.Join(dir, "whole.secret")
+	write(t, filepath.Join(folder, "a.yaml"), fmt.Sprintf("data_dir: data\ntls: {cert: tls/c.pem, key: ../k.pem}\nwebhooks:\n"+
+		"  - {name: a, url: 'https://h', secret_file: a.secret, on: [held]}\n  - {name: b, url: 'https://h', secret_file: %q, on: [held]}\n", whole))
+	write(t, filepath.Join(folder, "empty.yaml"), "data_dir: ''\ntls: {cert: '', key: ''}\n")
+	for at, name := range map[string]string{dir: filepath.Join("etc", "a.yaml"), folder: "a.yaml", os.TempDir(): filepath.Join(folder, "a.yaml")} {
+		t.Chdir(at)
+		p, err := loadConfig(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &p.file
+		got := []string{*f.DataDir, *f.TLS.Cert, *f.TLS.Key, f.Webhooks[0].SecretFile, f.Webhooks[1].SecretFile}
+		want := []string{
+			filepath.Join(folder, "data"), filepath.Join(folder, "tls", "c.pem"), filepath.Join(dir, "k.pem"),
+			filepath.Join(folder, "a.secret"), whole,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s from %s (-want +got):\n%s", name, at, diff)
+		}
+		if _, err := p.hooks(); err == nil || !strings.Contains(err.Error(), "a.yaml:4: webhooks.0.secret_file") || !strings.Contains(err.Error(), want[3]) {
+			t.Errorf("a secret that is not there: %v", err)
+		}
+		if s := effectiveOf(t, "--config", name, "--tls-cert", "c.pem"); !slices.ContainsFunc(s, func(r effectiveRow) bool { return r.Key == "tls.cert" && r.Value == "c.pem" }) {
+			t.Error("a flag's path is not as it was given")
+		}
+	}
+	p, err := loadConfig(filepath.Join(folder, "empty.yaml"))
+	if err != nil || *p.file.DataDir != "" || *p.file.TLS.Cert != "" {
+		t.Errorf("paths that are not set: %+v, %v", p.file, err)
 	}
 }
 

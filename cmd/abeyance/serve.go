@@ -54,7 +54,11 @@ Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert 
 --tls-key, or say --` + insecureFlag + `, and name the daemon's hosts with --allow-host:
 requests to other hosts than localhost are refused. A renewed certificate is served
 without a restart. The command line trusts a certificate of your own if SSL_CERT_FILE
-names it. --listen unix:/path serves a socket that only your user can use.`,
+names it. --listen unix:/path serves a socket that only your user can use.
+
+With --config the file is read anew when it changes and on SIGHUP. Relative paths in it
+start from its folder. Without --config there is nothing to read anew, and SIGHUP stops
+the daemon as the end of its terminal does; under nohup it goes on.`,
 		Example: `  abeyance serve --data-dir ./other --listen 127.0.0.1:0
   abeyance serve --data-dir ./other --config abeyance.yaml --observe-only`,
 		Args: arguments(0, 0, ""),
