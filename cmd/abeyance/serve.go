@@ -57,8 +57,8 @@ without a restart. The command line trusts a certificate of your own if SSL_CERT
 names it. --listen unix:/path serves a socket that only your user can use.
 
 With --config the file is read anew when it changes and on SIGHUP. Relative paths in it
-start from its folder. Without --config there is nothing to read anew, and SIGHUP stops
-the daemon as the end of its terminal does; under nohup it goes on.`,
+start from its folder. Without --config SIGHUP stops the daemon, as it is what the end of
+a terminal sends; under nohup it goes on.`,
 		Example: `  abeyance serve --data-dir ./other --listen 127.0.0.1:0
   abeyance serve --data-dir ./other --config abeyance.yaml --observe-only`,
 		Args: arguments(0, 0, ""),
