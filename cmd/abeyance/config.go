@@ -23,9 +23,9 @@ func newConfigShowCommand(env *environment) *cobra.Command {
 		Long: `Print what is set by a file, the environment or a flag. With --effective every value
 is printed, also the defaults, with its origin. The flags are those of serve.
 
-No daemon is asked. Groups and policy of a log that was changed over the API stay in
-force when the file does not define them: 'abeyance groups' and 'abeyance policy'
-show what a daemon runs with.`,
+No daemon is asked, and no log is read. Accounts, groups and policy that the file does not
+define are those of the log, where the API changes them: 'abeyance accounts', 'abeyance
+groups' and 'abeyance policy' show what a daemon runs with.`,
 		Example: "  abeyance config show --effective --config abeyance.yaml",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,7 +48,7 @@ func showConfig(env *environment, s *settings, effective bool) error {
 	}
 	rows := []effectiveRow{}
 	for _, r := range all {
-		if effective || r.Origin != originDefault {
+		if effective || r.Origin != originDefault && r.Origin != originLog {
 			rows = append(rows, r)
 		}
 	}

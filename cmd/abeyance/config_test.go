@@ -34,7 +34,10 @@ func TestExampleFileHoldsOnlyDefaults(t *testing.T) {
 		}
 		return m
 	}
-	if diff := cmp.Diff(values(effectiveOf(t)), values(effectiveOf(t, "--config", examplePath))); diff != "" {
+	// What the example owns, and has no value of its own for.
+	empty := filepath.Join(t.TempDir(), "empty.yaml")
+	write(t, empty, "bootstrap: default\npolicy: {}\n")
+	if diff := cmp.Diff(values(effectiveOf(t, "--config", empty)), values(effectiveOf(t, "--config", examplePath))); diff != "" {
 		t.Errorf("the example differs from the defaults (-default +example):\n%s", diff)
 	}
 	// The tables above are ours; the definitions themselves must be equal too.
@@ -200,6 +203,36 @@ func TestPathsStartFromTheFolderOfTheFile(t *testing.T) {
 	p, err := loadConfig(filepath.Join(folder, "empty.yaml"))
 	if err != nil || *p.file.DataDir != "" || *p.file.TLS.Cert != "" {
 		t.Errorf("paths that are not set: %+v, %v", p.file, err)
+	}
+}
+
+// TestEffectiveShowsNothingOfTheLog that it does not know to be in force.
+func TestEffectiveShowsNothingOfTheLog(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	sections := func(args ...string) map[string]string {
+		found := map[string]string{} // section → origin of its rows
+		for _, r := range effectiveOf(t, args...) {
+			section, _, _ := strings.Cut(r.Key, ".")
+			found[section] = r.Origin
+			if r.Origin == originLog && r.Key != section {
+				t.Errorf("%s is %s, of the log", r.Key, r.Value)
+			}
+		}
+		return found
+	}
+	for section, doc := range map[string]string{
+		"accounts": "accounts: [{id: a, provider: codex}]\n", "groups": "bootstrap: two-pools\n", "policy": "policy: {auth: none}\n",
+	} {
+		write(t, name, doc)
+		none, owned := sections(), sections("--config", name)
+		for _, one := range []string{"accounts", "groups", "policy"} {
+			if none[one] != originLog || (owned[one] == originLog) != (one != section) {
+				t.Errorf("%s: without a file it is from %q, with %q from %q", one, none[one], doc, owned[one])
+			}
+		}
+	}
+	if out := runOK(t, "config", "show"); strings.Contains(out, originLog) {
+		t.Errorf("nothing is set, and it shows\n%s", out)
 	}
 }
 

@@ -21,7 +21,11 @@ const (
 // defaultListen is where the daemon listens unless told otherwise: loopback only.
 const defaultListen = "127.0.0.1:8417"
 
-const originDefault = "default"
+// Origins that are neither a place in a file, nor a variable, nor a flag.
+const (
+	originDefault = "default"
+	originLog     = "the log" // it owns what the file does not define
+)
 
 // settings are the daemon's, complete: flags over environment over file over
 // defaults.
