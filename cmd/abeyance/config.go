@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -63,21 +64,32 @@ func showConfig(env *environment, s *settings, effective bool) error {
 }
 
 func newConfigCheckCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use:     "check FILE",
-		Short:   "Check a configuration file without starting anything",
-		Long:    "Read a configuration file as serve would, and name every mistake with its line.",
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a configuration file without starting anything",
+		Long: `Read a configuration file as serve would, and name every mistake with its line. The flags
+are those of serve: give those that the file is served with, such as --tls-cert.`,
 		Example: "  abeyance config check abeyance.yaml",
 		Args:    arguments(1, 1, "one FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := loadConfig(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.config = args[0]
+			s, err := f.resolve(env, cmd)
+			if wrong, ok := errors.AsType[*exitError](err); ok {
+				return &exitError{exitFailure, wrong.err} // in the file
+			}
 			if err != nil {
+				return err
+			}
+			if err := s.checkBind(); err != nil {
 				return &exitError{exitFailure, err}
 			}
-			env.say("%s is right: %s", args[0], describeConfig(p))
+			env.say("%s is right: %s", args[0], describeConfig(s.file))
 			return nil
 		},
 	}
+	f.addOthers(cmd.Flags())
+	return cmd
 }
 
 func describeAccounts(f *configFile) string {

@@ -206,6 +206,45 @@ func TestPathsStartFromTheFolderOfTheFile(t *testing.T) {
 	}
 }
 
+// TestCheckRefusesWhatServeDoes: a file that would send tokens over the network in clear,
+// unless the flags that it is served with make it right.
+func TestCheckRefusesWhatServeDoes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, name, "# first\nlisten: 0.0.0.0:1\ndata_dir: d\n")
+	for _, c := range []struct {
+		flags string
+		vars  map[string]string
+		right bool
+	}{
+		{"", nil, false},
+		{"--insecure-plain-http", nil, true},
+		{"--tls-cert c.pem --tls-key k.pem", nil, true},
+		{"--listen 127.0.0.1:1", nil, true},
+		{"", map[string]string{"ABEYANCE_INSECURE_PLAIN_HTTP": "true"}, true},
+	} {
+		code, _, errs := runWith(t, c.vars, "", append([]string{"config", "check", name}, strings.Fields(c.flags)...)...)
+		if c.right && (code != exitOK || !strings.Contains(errs, "is right")) {
+			t.Errorf("%q %v: exit %d, %s", c.flags, c.vars, code, errs)
+		}
+		if want := "abeyance: " + name + ":2: listening on 0.0.0.0 would send tokens over the network in clear"; !c.right && (code != exitFailure || !strings.HasPrefix(errs, want)) {
+			t.Errorf("%q: exit %d, %s", c.flags, code, errs)
+		}
+	}
+	if code, _, errs := runWith(t, nil, "", "config", "check", name, "--log-level", "loud"); code != exitUsage || !strings.Contains(errs, "--log-level") {
+		t.Errorf("a flag that is wrong: exit %d, %s", code, errs)
+	}
+}
+
+// TestServeNamesTheFileThatNamesNoDirectory, as at a reload nobody sees what was typed.
+func TestServeNamesTheFileThatNamesNoDirectory(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, name, "listen: 127.0.0.1:0\n")
+	code, _, errs := runWith(t, nil, "", "serve", "--config", name)
+	if code != exitUsage || !strings.Contains(errs, name+" names no data_dir") || strings.Contains(errs, "Try:") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
 // TestEffectiveShowsNothingOfTheLog that it does not know to be in force.
 func TestEffectiveShowsNothingOfTheLog(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "c.yaml")

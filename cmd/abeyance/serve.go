@@ -86,13 +86,13 @@ func (f *serveFlags) resolveServable(env *environment, cmd *cobra.Command) (*set
 	if err != nil {
 		return nil, err
 	}
-	if s.DataDir == "" {
-		return nil, usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
+	switch {
+	case s.DataDir != "":
+		return s, s.checkBind()
+	case s.file.name != "":
+		return nil, usage("%s names no data_dir, and neither do --data-dir and %s: nothing is written to a place nobody named", s.file.name, envDataDir)
 	}
-	if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
-		return nil, usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
-	}
-	return s, nil
+	return nil, usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
 }
 
 // daemon is one run of serve. The fields below the line are set by its steps, in
