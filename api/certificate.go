@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
 	"time"
+
+	"github.com/abeyance/abeyance/events/sidecar"
 )
 
 // certificateLook is how often the files of a certificate are looked at, at most.
@@ -130,19 +131,14 @@ func readPair(cert, key string) (*tls.Certificate, error) {
 // maxKey bounds the file of a key, in bytes.
 const maxKey = 1 << 20
 
-// readKey reads a file that only its owner may use. It is the opened file that is looked
-// at: a path may name another one a moment later.
+// readKey reads a file that only its owner may use.
 func readKey(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if err := checkKeyMode(path, info.Mode()); err != nil {
+	if err := sidecar.CheckPrivate(f, path); err != nil {
 		return nil, err
 	}
 	doc, err := io.ReadAll(io.LimitReader(f, maxKey))
@@ -153,14 +149,4 @@ func readKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is empty", path)
 	}
 	return doc, nil
-}
-
-func checkKeyMode(path string, mode fs.FileMode) error {
-	switch {
-	case !mode.IsRegular():
-		return fmt.Errorf("%s is no file", path)
-	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0: // there modes say nothing
-		return fmt.Errorf("%s can be used by others (its mode is %04o): run chmod 600 on it", path, mode.Perm())
-	}
-	return nil
 }

@@ -173,6 +173,17 @@ func TestCertificateFilesThatAreRefused(t *testing.T) {
 			}
 		}
 	}
+	// One that systemd gives to the service, and to nobody else, shows such a mode.
+	if err := os.Chmod(f.key, 0o440); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.OpenCertificate(f.cert, f.key, nil); err == nil {
+		t.Error("a key that a group can read: taken")
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(f.key))
+	if _, err := api.OpenCertificate(f.cert, f.key, nil); err != nil {
+		t.Errorf("a credential: %v", err)
+	}
 }
 
 // TestTLS over loopback: what clients are refused, what servers clients refuse, and a

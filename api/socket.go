@@ -117,8 +117,18 @@ func (l *ownerListener) Accept() (net.Conn, error) {
 			return c, nil
 		}
 		_ = c.Close() // whoever it is gets no answer
-		if l.said.take(pace{every: refusalEvery, burst: 1}, time.Now()) == 0 {
-			l.logger.Warn("a connection of another user was refused", "uid", uid, "error", err)
-		}
+		l.tell(uid, err, time.Now())
+	}
+}
+
+// tell logs a connection that was refused, one in a while: it is of a user, or of nobody
+// knows whom.
+func (l *ownerListener) tell(uid int, unknown error, now time.Time) {
+	switch {
+	case l.said.take(pace{every: refusalEvery, burst: 1}, now) != 0:
+	case unknown != nil:
+		l.logger.Warn("a connection was refused: the system does not say whose it is", "error", unknown)
+	default:
+		l.logger.Warn("a connection of another user was refused", "uid", uid)
 	}
 }

@@ -192,7 +192,7 @@ func TestOtherUsersAreRefusedAtTheSocket(t *testing.T) {
 			t.Errorf("user %d: %s, want %s", uid, got, want)
 		}
 	}
-	if !strings.Contains(d.out.String(), `a connection of another user was refused" uid=65534`) {
+	if !strings.Contains(d.out.String(), "a connection of another user was refused\" uid=65534\n") {
 		t.Errorf("the log does not tell of it:\n%s", d.out)
 	}
 }

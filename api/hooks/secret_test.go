@@ -129,6 +129,17 @@ func TestReadSecretWantsAPrivateFile(t *testing.T) {
 			t.Errorf("mode %o: %v", mode, err)
 		}
 	}
+	// One that systemd gives to the service, and to nobody else, shows such a mode.
+	if err := os.WriteFile(path, []byte(publishedSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o440); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(path))
+	if _, err := ReadSecret(path); err != nil {
+		t.Errorf("a credential: %v", err)
+	}
 }
 
 // TestReadSecretFollowsLinks: a directory of secrets may be turned at once by a link.

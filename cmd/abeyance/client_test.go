@@ -201,8 +201,9 @@ func TestDaemonFileCountsOnlyWhileTheLockIsHeld(t *testing.T) {
 		}
 		return found.URL
 	}
-	if got := look(); got != errStopped.Error() {
-		t.Errorf("without the file: %s", got)
+	_, err = findDaemon(dir)
+	if want := fmt.Sprintf("is held by process %d, which does not listen", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != exitConflict {
+		t.Errorf("without the file: %v, exit %d, want %q", err, exitCode(err), want)
 	}
 	write(daemonFile{URL: "http://here", PID: os.Getpid()})
 	if got := look(); got != "http://here" {
@@ -224,6 +225,15 @@ func TestDaemonFileCountsOnlyWhileTheLockIsHeld(t *testing.T) {
 	}
 	if got := look(); got != errStopped.Error() {
 		t.Errorf("after the end: %s", got)
+	}
+	// Somebody else may listen there by now, and the next process may have the same id.
+	log, err = boltlog.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if got := look(); !strings.Contains(got, "which does not listen") {
+		t.Errorf("with what a crash left: %s", got)
 	}
 }
 

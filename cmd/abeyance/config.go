@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -23,9 +24,9 @@ func newConfigShowCommand(env *environment) *cobra.Command {
 		Long: `Print what is set by a file, the environment or a flag. With --effective every value
 is printed, also the defaults, with its origin. The flags are those of serve.
 
-No daemon is asked. Groups and policy of a log that was changed over the API stay in
-force when the file does not define them: 'abeyance groups' and 'abeyance policy'
-show what a daemon runs with.`,
+No daemon is asked, and no log is read. Accounts, groups and policy that the file does not
+define are those of the log, where the API changes them: 'abeyance accounts', 'abeyance
+groups' and 'abeyance policy' show what a daemon runs with.`,
 		Example: "  abeyance config show --effective --config abeyance.yaml",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,7 +49,7 @@ func showConfig(env *environment, s *settings, effective bool) error {
 	}
 	rows := []effectiveRow{}
 	for _, r := range all {
-		if effective || r.Origin != originDefault {
+		if effective || r.Origin != originDefault && r.Origin != originLog {
 			rows = append(rows, r)
 		}
 	}
@@ -63,21 +64,32 @@ func showConfig(env *environment, s *settings, effective bool) error {
 }
 
 func newConfigCheckCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use:     "check FILE",
-		Short:   "Check a configuration file without starting anything",
-		Long:    "Read a configuration file as serve would, and name every mistake with its line.",
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a configuration file without starting anything",
+		Long: `Read a configuration file as serve would, and name every mistake with its line. The flags
+are those of serve: give those that the file is served with, such as --tls-cert.`,
 		Example: "  abeyance config check abeyance.yaml",
 		Args:    arguments(1, 1, "one FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := loadConfig(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.config = args[0]
+			s, err := f.resolve(env, cmd)
+			if wrong, ok := errors.AsType[*exitError](err); ok {
+				return &exitError{exitFailure, wrong.err} // in the file
+			}
 			if err != nil {
+				return err
+			}
+			if err := s.checkBind(); err != nil {
 				return &exitError{exitFailure, err}
 			}
-			env.say("%s is right: %s", args[0], describeConfig(p))
+			env.say("%s is right: %s", args[0], describeConfig(s.file))
 			return nil
 		},
 	}
+	f.addOthers(cmd.Flags())
+	return cmd
 }
 
 func describeAccounts(f *configFile) string {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +34,10 @@ func TestExampleFileHoldsOnlyDefaults(t *testing.T) {
 		}
 		return m
 	}
-	if diff := cmp.Diff(values(effectiveOf(t)), values(effectiveOf(t, "--config", examplePath))); diff != "" {
+	// What the example owns, and has no value of its own for.
+	empty := filepath.Join(t.TempDir(), "empty.yaml")
+	write(t, empty, "bootstrap: default\npolicy: {}\n")
+	if diff := cmp.Diff(values(effectiveOf(t, "--config", empty)), values(effectiveOf(t, "--config", examplePath))); diff != "" {
 		t.Errorf("the example differs from the defaults (-default +example):\n%s", diff)
 	}
 	// The tables above are ours; the definitions themselves must be equal too.
@@ -158,6 +163,115 @@ func TestConfigNamesEveryMistakeAtOnce(t *testing.T) {
 	_, err := parseConfig("f", []byte("log: {format: xml}\naccounts:\n  - id: a\nbootstrap: all\n"))
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("want three lines, got:\n%v", err)
+	}
+}
+
+// TestPathsStartFromTheFolderOfTheFile, wherever the daemon is started, and however the
+// file is named.
+func TestPathsStartFromTheFolderOfTheFile(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "etc")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	whole := filepath.Join(dir, "whole.secret")
+	write(t, filepath.Join(folder, "a.yaml"), fmt.Sprintf("data_dir: data\ntls: {cert: tls/c.pem, key: ../k.pem}\nwebhooks:\n"+
+		"  - {name: a, url: 'https://h', secret_file: a.secret, on: [held]}\n  - {name: b, url: 'https://h', secret_file: %q, on: [held]}\n", whole))
+	write(t, filepath.Join(folder, "empty.yaml"), "data_dir: ''\ntls: {cert: '', key: ''}\n")
+	for at, name := range map[string]string{dir: filepath.Join("etc", "a.yaml"), folder: "a.yaml", os.TempDir(): filepath.Join(folder, "a.yaml")} {
+		t.Chdir(at)
+		p, err := loadConfig(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &p.file
+		got := []string{*f.DataDir, *f.TLS.Cert, *f.TLS.Key, f.Webhooks[0].SecretFile, f.Webhooks[1].SecretFile}
+		want := []string{
+			filepath.Join(folder, "data"), filepath.Join(folder, "tls", "c.pem"), filepath.Join(dir, "k.pem"),
+			filepath.Join(folder, "a.secret"), whole,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s from %s (-want +got):\n%s", name, at, diff)
+		}
+		if _, err := p.hooks(); err == nil || !strings.Contains(err.Error(), "a.yaml:4: webhooks.0.secret_file") || !strings.Contains(err.Error(), want[3]) {
+			t.Errorf("a secret that is not there: %v", err)
+		}
+		if s := effectiveOf(t, "--config", name, "--tls-cert", "c.pem"); !slices.ContainsFunc(s, func(r effectiveRow) bool { return r.Key == "tls.cert" && r.Value == "c.pem" }) {
+			t.Error("a flag's path is not as it was given")
+		}
+	}
+	p, err := loadConfig(filepath.Join(folder, "empty.yaml"))
+	if err != nil || *p.file.DataDir != "" || *p.file.TLS.Cert != "" {
+		t.Errorf("paths that are not set: %+v, %v", p.file, err)
+	}
+}
+
+// TestCheckRefusesWhatServeDoes: a file that would send tokens over the network in clear,
+// unless the flags that it is served with make it right.
+func TestCheckRefusesWhatServeDoes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, name, "# first\nlisten: 0.0.0.0:1\ndata_dir: d\n")
+	for _, c := range []struct {
+		flags string
+		vars  map[string]string
+		right bool
+	}{
+		{"", nil, false},
+		{"--insecure-plain-http", nil, true},
+		{"--tls-cert c.pem --tls-key k.pem", nil, true},
+		{"--listen 127.0.0.1:1", nil, true},
+		{"", map[string]string{"ABEYANCE_INSECURE_PLAIN_HTTP": "true"}, true},
+	} {
+		code, _, errs := runWith(t, c.vars, "", append([]string{"config", "check", name}, strings.Fields(c.flags)...)...)
+		if c.right && (code != exitOK || !strings.Contains(errs, "is right")) {
+			t.Errorf("%q %v: exit %d, %s", c.flags, c.vars, code, errs)
+		}
+		if want := "abeyance: " + name + ":2: listening on 0.0.0.0 would send tokens over the network in clear"; !c.right && (code != exitFailure || !strings.HasPrefix(errs, want)) {
+			t.Errorf("%q: exit %d, %s", c.flags, code, errs)
+		}
+	}
+	if code, _, errs := runWith(t, nil, "", "config", "check", name, "--log-level", "loud"); code != exitUsage || !strings.Contains(errs, "--log-level") {
+		t.Errorf("a flag that is wrong: exit %d, %s", code, errs)
+	}
+}
+
+// TestServeNamesTheFileThatNamesNoDirectory, as at a reload nobody sees what was typed.
+func TestServeNamesTheFileThatNamesNoDirectory(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, name, "listen: 127.0.0.1:0\n")
+	code, _, errs := runWith(t, nil, "", "serve", "--config", name)
+	if code != exitUsage || !strings.Contains(errs, name+" names no data_dir") || strings.Contains(errs, "Try:") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// TestEffectiveShowsNothingOfTheLog that it does not know to be in force.
+func TestEffectiveShowsNothingOfTheLog(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	sections := func(args ...string) map[string]string {
+		found := map[string]string{} // section → origin of its rows
+		for _, r := range effectiveOf(t, args...) {
+			section, _, _ := strings.Cut(r.Key, ".")
+			found[section] = r.Origin
+			if r.Origin == originLog && r.Key != section {
+				t.Errorf("%s is %s, of the log", r.Key, r.Value)
+			}
+		}
+		return found
+	}
+	for section, doc := range map[string]string{
+		"accounts": "accounts: [{id: a, provider: codex}]\n", "groups": "bootstrap: two-pools\n", "policy": "policy: {auth: none}\n",
+	} {
+		write(t, name, doc)
+		none, owned := sections(), sections("--config", name)
+		for _, one := range []string{"accounts", "groups", "policy"} {
+			if none[one] != originLog || (owned[one] == originLog) != (one != section) {
+				t.Errorf("%s: without a file it is from %q, with %q from %q", one, none[one], doc, owned[one])
+			}
+		}
+	}
+	if out := runOK(t, "config", "show"); strings.Contains(out, originLog) {
+		t.Errorf("nothing is set, and it shows\n%s", out)
 	}
 }
 

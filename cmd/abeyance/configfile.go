@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,7 +127,32 @@ func loadConfig(name string) (*parsedConfig, error) {
 	if p != nil {
 		p.sum = fingerprint(sha256.Sum256(doc))
 	}
-	return p, err
+	if err != nil {
+		return p, err
+	}
+	return p, p.anchor()
+}
+
+// anchor makes relative paths of the file start from the folder that it is in: what they
+// mean must not depend on where the daemon is started.
+func (p *parsedConfig) anchor() error {
+	folder, err := filepath.Abs(filepath.Dir(p.name))
+	if err != nil {
+		return err
+	}
+	paths := []*string{p.file.DataDir}
+	if t := p.file.TLS; t != nil {
+		paths = append(paths, t.Cert, t.Key)
+	}
+	for i := range p.file.Webhooks {
+		paths = append(paths, &p.file.Webhooks[i].SecretFile)
+	}
+	for _, path := range paths {
+		if path != nil && *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	return nil
 }
 
 // checkAgain refuses a file that cannot be read a second time: a pipe is empty by then, or

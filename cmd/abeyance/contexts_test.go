@@ -244,7 +244,7 @@ func TestContextsShowTheirTokensToNobody(t *testing.T) {
 	if code, _, errs := runWith(t, vars, "", set(token)...); code != exitOK {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	if code, _, errs := runWith(t, vars, "", set(link)...); code != exitAuth || !strings.Contains(errs, "run chmod 600 on it") {
+	if code, _, errs := runWith(t, vars, "", set(link)...); code != exitAuth || !strings.Contains(errs, link+" is a link") {
 		t.Errorf("a link: exit %d: %s", code, errs)
 	}
 	for _, c := range []struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 )
@@ -16,10 +17,12 @@ import (
 type effectiveRow struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`
-	Origin string `json:"origin"` // default, FILE:LINE, environment, or a flag
+	Origin string `json:"origin"` // default, FILE:LINE, environment, a flag, or the log
 }
 
-// effective lists every setting with its origin, in the order of the example file.
+// effective lists every setting with its origin, in the order of the example file. Of
+// accounts, groups and policy that the file does not have only the log knows what is in
+// force: it is not read.
 func (s *settings) effective() ([]effectiveRow, error) {
 	rows := []effectiveRow{
 		s.row("listen", s.Listen),
@@ -33,11 +36,7 @@ func (s *settings) effective() ([]effectiveRow, error) {
 		s.row("metrics.per_account", strconv.FormatBool(s.PerAccount)),
 	}
 	rows = slices.Insert(rows, 3, s.network.rows(s)...)
-	for i, a := range s.file.file.accounts() {
-		spec := a.put("").Spec
-		rows = append(rows, effectiveRow{"accounts." + a.ID, describeSpec(&spec), s.file.origin("accounts", strconv.Itoa(i))})
-	}
-	rows = append(rows, s.strategyRows()...)
+	rows = append(append(rows, s.accountRows()...), s.strategyRows()...)
 	groups, err := s.groupRows()
 	if err != nil {
 		return nil, err
@@ -81,11 +80,29 @@ func describeSpec(a *events.AccountSpec) string {
 	return text
 }
 
+// logRow stands for a section that the log owns.
+func logRow(section api.Section, value string) []effectiveRow {
+	return []effectiveRow{{string(section), value, originLog}}
+}
+
+// accountRows lists the accounts of the file.
+func (s *settings) accountRows() []effectiveRow {
+	if s.file.file.Accounts == nil {
+		return logRow(api.SectionAccounts, "those of the log")
+	}
+	var rows []effectiveRow
+	for i, a := range s.file.file.accounts() {
+		spec := a.put("").Spec
+		rows = append(rows, effectiveRow{"accounts." + a.ID, describeSpec(&spec), s.file.origin("accounts", strconv.Itoa(i))})
+	}
+	return rows
+}
+
 // groupRows lists the definitions that the file gives on its bootstrap set.
 func (s *settings) groupRows() ([]effectiveRow, error) {
 	c := s.file.file.groups()
 	if c == nil {
-		c = &projection.GroupsConfig{}
+		return logRow(api.SectionGroups, "those of the log, if it has any; else the defaults of this version"), nil
 	}
 	e, err := defined[*events.GroupsDefined](&projection.DefineGroups{Config: *c})
 	if err != nil {
@@ -123,7 +140,7 @@ func (s *settings) groupRowsOf(c *projection.GroupsConfig, e *events.GroupsDefin
 func (s *settings) policyRows() ([]effectiveRow, error) {
 	c := s.file.file.Policy
 	if c == nil {
-		c = &projection.PolicyConfig{}
+		return logRow(api.SectionPolicy, "that of the log, if it has one; else the default of this version"), nil
 	}
 	e, err := defined[*events.PolicyDefined](&projection.DefinePolicy{Config: *c})
 	if err != nil {

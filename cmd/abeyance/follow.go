@@ -35,9 +35,12 @@ func (f *following) stop() {
 
 // takeHangups makes SIGHUP mean a reload. Without a configuration file there is nothing
 // to load anew, and it means what it does to most programs: the terminal is gone, and the
-// daemon stops.
+// daemon stops, unless nohup or the like has the signal ignored.
 func (d *daemon) takeHangups(ctx context.Context) (context.Context, func()) {
 	if d.settings.file.name == "" {
+		if signal.Ignored(syscall.SIGHUP) {
+			return ctx, func() {}
+		}
 		return signal.NotifyContext(ctx, syscall.SIGHUP)
 	}
 	d.follow.hangups = make(chan os.Signal, 1) // one that waits asks for all that follow

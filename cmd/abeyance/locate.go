@@ -19,8 +19,8 @@ const (
 )
 
 // daemonFile says where the daemon of a data directory listens. It counts only
-// while that process holds LOCK: a crash leaves it behind, and by then somebody
-// else may listen there.
+// while that process holds LOCK: a crash leaves it behind until the log is opened
+// anew, and by then somebody else may listen there.
 type daemonFile struct {
 	URL string `json:"url"`
 	PID int    `json:"pid"`
@@ -28,6 +28,17 @@ type daemonFile struct {
 
 // errStopped says that no daemon runs on the data directory.
 var errStopped = errors.New("no daemon runs on this data directory")
+
+// deafError says that a process has the log open and does not say where it listens.
+type deafError struct{ held boltlog.LockedError }
+
+func (e *deafError) Error() string {
+	return fmt.Sprintf("the data directory %s is held by process %d, which does not listen, or not yet: if it is starting, try again\n"+
+		"Inside CLIProxyAPI the plugin listens if 'listen' is set for it, such as listen: %s", e.held.Path, e.held.PID, defaultListen)
+}
+
+// Unwrap returns what is said to whoever wants to open the log.
+func (e *deafError) Unwrap() error { return &e.held }
 
 // daemon finds the daemon by --url, by a context, or in the data directory.
 func (env *environment) daemon() (*client, error) {
@@ -89,21 +100,21 @@ func findDaemon(dir string) (daemonFile, error) {
 	case !info.IsDir():
 		return daemonFile{}, usage("--data-dir %s is a file: name the data directory of a daemon", dir)
 	}
-	found, err := readDaemonFile(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		// Without the file nothing can be asked; whether a daemon is about to write
-		// it is not worth taking the lock from it for.
-		return found, errStopped
-	}
-	if err != nil {
-		return found, err
-	}
+	// Whoever takes the lock removes a file of before: what is read after it was seen to be
+	// held is of its holder, whose id may be that of the process before.
 	pid, err := holder(dir)
 	switch {
 	case err != nil:
-		return found, err
+		return daemonFile{}, err
 	case pid == 0:
-		return found, errStopped
+		return daemonFile{}, errStopped
+	}
+	found, err := readDaemonFile(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return found, &deafError{boltlog.LockedError{Path: dir, PID: pid}}
+	case err != nil:
+		return found, err
 	case pid != found.PID:
 		return found, fmt.Errorf("the daemon (process %d) is starting: try again", pid)
 	}

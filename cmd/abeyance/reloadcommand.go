@@ -17,7 +17,8 @@ func newReloadCommand(env *environment) *cobra.Command {
 is checked first: with one mistake nothing changes, and the daemon goes on with the last
 good one. What only a restart brings is shown too.
 
-The daemon also does it by itself: when the file changes, and on SIGHUP.`,
+The daemon also does it by itself: when the file changes, and on SIGHUP. One without a
+configuration file has nothing to read, and SIGHUP stops it: see 'abeyance serve --help'.`,
 		Example: "  abeyance reload --dry-run\n  abeyance reload",
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -166,7 +168,27 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 
 // flagError names the command whose help lists the flags.
 func flagError(cmd *cobra.Command, err error) error {
-	return usage("%v%s\nSee '%s --help'.", err, guessFlag(cmd, err), cmd.CommandPath())
+	text := err.Error() + guessFlag(cmd, err)
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		text = fmt.Sprintf("--%s: %s", bad.GetFlag().Name, badValue(err))
+	}
+	return usage("%s\nSee '%s --help'.", text, cmd.CommandPath())
+}
+
+// badValue says what the value of a flag may be, in the words of mistakes in a file: those
+// of the package that parses it are for whoever knows that.
+func badValue(err error) string {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err.Error()
+	}
+	switch kind := bad.GetFlag().Value.Type(); {
+	case kind == "bool":
+		return fmt.Sprintf("write true or false, not %q", bad.GetValue())
+	case kind == "int" || strings.HasPrefix(kind, "uint"):
+		return fmt.Sprintf("write a whole number, not %q", bad.GetValue())
+	}
+	return fmt.Sprintf("%q cannot be read: %v", bad.GetValue(), bad.Unwrap())
 }
 
 // newParent returns a command that only holds others; without one of them it does

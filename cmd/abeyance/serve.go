@@ -54,7 +54,11 @@ Plain HTTP is served on loopback addresses only. To listen wider use --tls-cert 
 --tls-key, or say --` + insecureFlag + `, and name the daemon's hosts with --allow-host:
 requests to other hosts than localhost are refused. A renewed certificate is served
 without a restart. The command line trusts a certificate of your own if SSL_CERT_FILE
-names it. --listen unix:/path serves a socket that only your user can use.`,
+names it. --listen unix:/path serves a socket that only your user can use.
+
+With --config the file is read anew when it changes and on SIGHUP. Relative paths in it
+start from its folder. Without --config SIGHUP stops the daemon, as it is what the end of
+a terminal sends; under nohup it goes on.`,
 		Example: `  abeyance serve --data-dir ./other --listen 127.0.0.1:0
   abeyance serve --data-dir ./other --config abeyance.yaml --observe-only`,
 		Args: arguments(0, 0, ""),
@@ -82,13 +86,13 @@ func (f *serveFlags) resolveServable(env *environment, cmd *cobra.Command) (*set
 	if err != nil {
 		return nil, err
 	}
-	if s.DataDir == "" {
-		return nil, usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
+	switch {
+	case s.DataDir != "":
+		return s, s.checkBind()
+	case s.file.name != "":
+		return nil, usage("%s names no data_dir, and neither do --data-dir and %s: nothing is written to a place nobody named", s.file.name, envDataDir)
 	}
-	if err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure); err != nil {
-		return nil, usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
-	}
-	return s, nil
+	return nil, usage("no data directory is named, and nothing is written to a place nobody named. Try:\n  abeyance serve --data-dir ./abeyance-data")
 }
 
 // daemon is one run of serve. The fields below the line are set by its steps, in
@@ -195,7 +199,7 @@ func (d *daemon) listen() (err error) {
 		return nil
 	}
 	if d.cert, err = api.OpenCertificate(d.settings.Cert, d.settings.Key, d.logger); err != nil {
-		return errors.Join(err, d.listener.Close())
+		return errors.Join(&exitError{exitUsage, err}, d.listener.Close())
 	}
 	d.listener = tls.NewListener(d.listener, d.cert.TLS())
 	return nil

@@ -21,7 +21,11 @@ const (
 // defaultListen is where the daemon listens unless told otherwise: loopback only.
 const defaultListen = "127.0.0.1:8417"
 
-const originDefault = "default"
+// Origins that are neither a place in a file, nor a variable, nor a flag.
+const (
+	originDefault = "default"
+	originLog     = "the log" // it owns what the file does not define
+)
 
 // settings are the daemon's, complete: flags over environment over file over
 // defaults.
@@ -44,7 +48,7 @@ type settings struct {
 	variables map[string]string
 }
 
-// serveFlags are the flags of serve and config show. Their defaults are not the
+// serveFlags are the flags of serve, config show and config check. Their defaults are not the
 // settings' defaults: a flag counts only when it is given.
 type serveFlags struct {
 	config      string
@@ -64,8 +68,14 @@ type serveFlags struct {
 const insecureFlag = "insecure-plain-http"
 
 func (f *serveFlags) add(to *pflag.FlagSet) {
+	to.StringVar(&f.config, "config", "", "configuration `file`, read anew when it changes and on SIGHUP; see abeyance.example.yaml")
+	markSetting(to.Lookup("config"))
+	f.addOthers(to)
+}
+
+// addOthers adds the flags but the one that names the file.
+func (f *serveFlags) addOthers(to *pflag.FlagSet) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	flags.StringVar(&f.config, "config", "", "configuration `file`, read anew when it changes and on SIGHUP; see abeyance.example.yaml")
 	flags.StringVar(&f.listen, "listen", "", "`address` to listen on, or unix:/path; port 0 takes a free one (default "+defaultListen+")")
 	flags.BoolVar(&f.observeOnly, "observe-only", false, "decide and record everything, but block no pick")
 	flags.StringVar(&f.cert, "tls-cert", "", "PEM `file` with the certificate chain")
@@ -119,6 +129,18 @@ func (f *serveFlags) resolve(env *environment, cmd *cobra.Command) (*settings, e
 		return nil, usage("TLS is of no use on a unix socket: leave --tls-cert and --tls-key out")
 	}
 	return s, f.network.resolve(s, given)
+}
+
+// checkBind refuses to listen beyond this machine without TLS, unless that is asked for.
+func (s *settings) checkBind() error {
+	err := api.CheckBind(s.Listen, s.Cert != "", s.Insecure)
+	if err == nil {
+		return nil
+	}
+	if at := s.file.origin("listen"); s.origins["listen"] == at && at != originDefault {
+		err = fmt.Errorf("%s: %w", at, err)
+	}
+	return usage("%v with --tls-cert and --tls-key, or say --%s", err, insecureFlag)
 }
 
 // choice is one setting and where its value may come from.

@@ -86,13 +86,13 @@ func TestVariablesStandBetweenFlagsAndTheFile(t *testing.T) {
 // A bad value names the variable that has it.
 func TestBadVariablesAreNamed(t *testing.T) {
 	for _, c := range []struct{ variable, value, args, want string }{
-		{"ABEYANCE_OBSERVE_ONLY", "maybe", "config show", "ABEYANCE_OBSERVE_ONLY: invalid argument \"maybe\""},
+		{"ABEYANCE_OBSERVE_ONLY", "maybe", "config show", `ABEYANCE_OBSERVE_ONLY: write true or false, not "maybe"`},
 		{"ABEYANCE_LISTEN", "nowhere", "config show", "--listen is set by ABEYANCE_LISTEN"},
 		{"ABEYANCE_OUTPUT", "xml", "version", "--output is set by ABEYANCE_OUTPUT"},
 		{"ABEYANCE_LOG_FORMAT", "xml", "serve --data-dir d", "--log-format is set by ABEYANCE_LOG_FORMAT"},
 		{"ABEYANCE_LOG_LEVEL", "loud", "serve --data-dir d", "--log-level is set by ABEYANCE_LOG_LEVEL"},
 		{"ABEYANCE_EVENTS_SINCE", "yore", "events --data-dir d", "--since is set by ABEYANCE_EVENTS_SINCE"},
-		{"ABEYANCE_EVENTS_LIMIT", "x", "events --data-dir d", "ABEYANCE_EVENTS_LIMIT: invalid argument"},
+		{"ABEYANCE_EVENTS_LIMIT", "x", "events --data-dir d", `ABEYANCE_EVENTS_LIMIT: write a whole number, not "x"`},
 		{"ABEYANCE_SUSPEND_FOR", "2d", "suspend a1 -r x --forever --data-dir d", "--for is set by ABEYANCE_SUSPEND_FOR"},
 	} {
 		code, _, errs := runWith(t, map[string]string{c.variable: c.value}, "", strings.Fields(c.args)...)

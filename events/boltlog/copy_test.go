@@ -170,6 +170,32 @@ func TestSweepsCopies(t *testing.T) {
 	}
 }
 
+// TestSweepsTheAddress: where a process of before listened is gone as soon as another one
+// has the log, before a record is read. A reader takes it from nobody.
+func TestSweepsTheAddress(t *testing.T) {
+	dir, _ := newLog(t, 3)
+	path := filepath.Join(dir, nameDaemon)
+	write(t, path, "{}")
+	there := func() bool {
+		_, err := os.Lstat(path)
+		return err == nil
+	}
+	reader := mustOpen(t, dir, &Options{ReadOnly: true})
+	if err := reader.Close(); err != nil || !there() {
+		t.Errorf("after a reader it is there: %t, %v", there(), err)
+	}
+	replayed := 0
+	mustOpen(t, dir, &Options{Replay: func(events.Record) error {
+		if replayed++; there() {
+			return errors.New("it is there while the log is read")
+		}
+		return nil
+	}})
+	if replayed != 3 {
+		t.Errorf("%d records were read", replayed)
+	}
+}
+
 // TestRestoreRefuses gives Restore what is no sound backup. Nothing is left but LOCK,
 // and a sound backup can be restored there afterwards.
 func TestRestoreRefuses(t *testing.T) {

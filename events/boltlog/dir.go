@@ -15,6 +15,8 @@ const (
 	nameLock = "LOCK"
 	nameLog  = "log.db"
 	nameHead = "head"
+	// nameDaemon says where the process that holds the lock listens; see doc.go.
+	nameDaemon = "daemon.json"
 	// nameBackup begins, after a dot, the name of a copy that is being made.
 	nameBackup = "backup"
 	suffix     = ".new" // of a file that is being written
@@ -30,7 +32,7 @@ func isOurs(name string) bool {
 	}
 	switch name {
 	case nameLock, nameLog, nameHead, nameIndex, dirCheckpoints, nameBackup, "identities.json", "tokens.json", "webhooks.json",
-		"token", "daemon.json", "abeyance.sock", "lost+found":
+		"token", nameDaemon, "abeyance.sock", "lost+found":
 		return true
 	}
 	return false
@@ -136,7 +138,8 @@ func checkModes(root *os.Root, o *Options) error {
 	return nil
 }
 
-// sweep removes what a crash left of files being written. The lock is held.
+// sweep removes what a crash left: files being written, and where the process of before
+// listened, or somebody else would be taken for it. The lock is held.
 func sweep(root *os.Root) error {
 	d, err := root.Open(".")
 	if err != nil {
@@ -147,9 +150,9 @@ func sweep(root *os.Root) error {
 	if err != nil {
 		return fmt.Errorf("removing what a crash left: %w", err)
 	}
-	half := []string{nameLog + suffix, nameHead + suffix, nameIndex + suffix}
+	left := []string{nameLog + suffix, nameHead + suffix, nameIndex + suffix, nameDaemon}
 	for _, name := range names {
-		if !slices.Contains(half, name) && !isCopy(name) {
+		if !slices.Contains(left, name) && !isCopy(name) {
 			continue
 		}
 		if err := root.Remove(name); err != nil {

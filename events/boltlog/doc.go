@@ -15,7 +15,8 @@
 //	               rename, and are removed if a crash left them
 //
 // Other parts of Abeyance keep files beside them: identities.json, tokens.json,
-// webhooks.json, token and daemon.json.
+// webhooks.json, token and daemon.json. The last says where the process that holds LOCK
+// listens, and is removed when LOCK is taken.
 //
 // # log.db
 //

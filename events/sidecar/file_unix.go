@@ -18,7 +18,7 @@ const lax = false
 func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, unfit(path)
+		return nil, errLink(path)
 	}
 	return f, err
 }

@@ -1,6 +1,9 @@
 package sidecar
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
 // lax: on Windows file modes do not say who may read.
 const lax = true
@@ -11,8 +14,8 @@ func open(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, unfit(path)
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return nil, errLink(path)
 	}
 	return os.Open(path)
 }

@@ -8,26 +8,21 @@ import (
 )
 
 // Read returns the contents of a file. An absent one gives an error that wraps
-// fs.ErrNotExist; one that is not a regular file, or that others may read, is
-// refused. Links are not followed, and what is looked at is what is read.
+// fs.ErrNotExist; links, and what CheckPrivate refuses, are not read.
 func Read(path string) ([]byte, error) {
 	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	if err := CheckPrivate(f, path); err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 && !lax {
-		return nil, unfit(path)
 	}
 	return io.ReadAll(f)
 }
 
-func unfit(path string) error {
-	return fmt.Errorf("%s must be a regular file that only its owner can read; run chmod 600 on it", path)
+func errLink(path string) error {
+	return fmt.Errorf("%s is a link, and links are not followed here: name the file that it leads to, or put that in its place", path)
 }
 
 // Write replaces a file atomically and durably, with mode 0600: after a power cut

@@ -32,7 +32,8 @@ type core struct {
 	server  *api.Server
 	learner *learner
 	probes  probes
-	door    *door // nil: nothing listens
+	door    *door  // nil: nothing listens
+	missed  string // the address that could not be had, which was told
 
 	drain chan struct{}      // closed: end once the queue is empty
 	hurry context.CancelFunc // end now, whatever is queued

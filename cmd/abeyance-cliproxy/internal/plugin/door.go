@@ -31,7 +31,8 @@ type door struct {
 }
 
 // listen moves to an address, or with an empty one stops listening. That an address
-// cannot be had is told and nothing more: picks do not need it.
+// cannot be had is told once and nothing more, as picks do not need it: the keeper of the
+// log asks for it again.
 func (c *core) listen(logger *slog.Logger, addr string) {
 	if c.door != nil && c.door.addr == addr {
 		return
@@ -40,13 +41,18 @@ func (c *core) listen(logger *slog.Logger, addr string) {
 		logger.Warn("an address could not be left cleanly", "error", err)
 	}
 	if addr == "" {
+		c.missed = ""
 		return
 	}
 	url, err := c.open(logger, addr)
 	if err != nil {
-		logger.Error("nothing is listened on: the API, the dashboard and the metrics cannot be reached", "listen", addr, "error", err)
+		if c.missed != addr {
+			logger.Error("nothing is listened on: the API, the dashboard and the metrics cannot be reached; it is tried again", "listen", addr, "error", err)
+		}
+		c.missed = addr
 		return
 	}
+	c.missed = ""
 	logger.Info("listening", "url", url, "token", filepath.Join(c.dir, api.TokenFile))
 }
 

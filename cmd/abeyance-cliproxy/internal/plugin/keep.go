@@ -119,7 +119,8 @@ func (p *Plugin) keep(ctx context.Context) {
 	}
 }
 
-// mend closes a log that failed and opens one that is closed.
+// mend closes a log that failed and opens one that is closed. Of one that is open it
+// takes care.
 func (p *Plugin) mend(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,9 +134,7 @@ func (p *Plugin) mend(ctx context.Context) {
 			p.logger.Error("the log failed and is opened anew; picks go on with what was known", "error", cmp.Or(engine.Err(), projection.ErrStopped))
 			p.shut()
 		default:
-			if p.isAskedFor(p.core.Load().dir) {
-				p.handOver()
-			}
+			p.attend(p.core.Load())
 			return
 		}
 	}
@@ -148,4 +147,14 @@ func (p *Plugin) mend(ctx context.Context) {
 		return
 	}
 	p.install(c)
+}
+
+// attend gives an open log up if it is asked for; else it listens for it, where that
+// could not be done yet: whoever had the address may have left it.
+func (p *Plugin) attend(c *core) {
+	if p.isAskedFor(c.dir) {
+		p.handOver()
+		return
+	}
+	c.listen(p.logger, p.config.Load().Listen)
 }

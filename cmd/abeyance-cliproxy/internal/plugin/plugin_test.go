@@ -2,7 +2,10 @@ package plugin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -588,6 +591,56 @@ func TestListen(t *testing.T) {
 	b.Close()
 	if found() != "" {
 		t.Error("the file that says where it listens is left")
+	}
+}
+
+// TestListenAgain: an address that somebody else has is taken as soon as it is free, and
+// the host is told once until then.
+func TestListenAgain(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := other.Addr().String()
+	b := registered(t, "listen: "+addr+"\n")
+	ctx := t.Context()
+	for range 3 {
+		b.mend(ctx) // as its keeper does
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("it listens", func() bool { return strings.Contains(b.host.text(), "listening url=http://"+addr) })
+	if n := strings.Count(b.host.text(), "nothing is listened on"); n != 1 {
+		t.Errorf("the host was told %d times:\n%s", n, b.host.text())
+	}
+	b.mend(ctx)
+	b.wants(b.register(""), `"ok":true`)
+	b.eventually("the address is left", func() bool {
+		l, err := net.Listen("tcp", addr)
+		return err == nil && l.Close() == nil
+	})
+	b.mend(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.core.Load().door != nil {
+		t.Error("it listens again, unasked")
+	}
+}
+
+// TestAddressOfAProcessThatIsGone: what a killed host left is not taken for the word of
+// this one, whose id may be the same.
+func TestAddressOfAProcessThatIsGone(t *testing.T) {
+	b := newTestPlugin(t)
+	b.wants(b.register(""), `"ok":true`)
+	b.Close()
+	left := filepath.Join(b.dir, daemonFile)
+	if err := os.WriteFile(left, fmt.Appendf(nil, `{"url":"http://127.0.0.1:1","pid":%d}`, os.Getpid()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.wants(b.register(""), `"ok":true`)
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
 	}
 }
 
