@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -169,32 +168,5 @@ func TestAConfigurationThatBecomesAPipe(t *testing.T) {
 	}
 	if got := c.accounts(); len(got) != 2 {
 		t.Errorf("the pool is %q", got)
-	}
-}
-
-// TestHangups: without a file SIGHUP is the end of a terminal, unless whoever started the
-// daemon has it ignored, as nohup does. With one it is a reload, whoever started it.
-func TestHangups(t *testing.T) {
-	defer signal.Reset(syscall.SIGHUP)
-	for _, c := range []struct {
-		file    string
-		ignored bool // at the start
-		stays   bool // ignored
-	}{
-		{"", false, false},
-		{"", true, true},
-		{"c.yaml", false, false},
-		{"c.yaml", true, false},
-	} {
-		signal.Reset(syscall.SIGHUP)
-		if c.ignored {
-			signal.Ignore(syscall.SIGHUP)
-		}
-		d := newDaemon(&environment{now: time.Now}, &settings{LogFormat: logText, file: &parsedConfig{name: c.file}})
-		_, done := d.takeHangups(t.Context())
-		if signal.Ignored(syscall.SIGHUP) != c.stays {
-			t.Errorf("with the file %q, ignored before: %t: ignored is %t", c.file, c.ignored, !c.stays)
-		}
-		done()
 	}
 }
