@@ -57,7 +57,7 @@ func (env *environment) whyOffline(ctx context.Context, q whyQuestion) (answer *
 		return nil, err
 	}
 	x, err := projection.Explain(state, projection.Question{
-		Account: a.ids.Stored(q.account), Target: q.target, Provider: q.provider, Model: q.model,
+		Account: a.ids.Stored(q.account), Target: q.target, Provider: q.provider, Model: q.model, Limit: q.limit,
 	}, at, func(seq events.Seq) (events.Record, error) { return a.past.Record(ctx, seq) })
 	if err != nil {
 		return nil, err
