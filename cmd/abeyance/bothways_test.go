@@ -103,3 +103,15 @@ func TestWhyOfAModelToItsEnd(t *testing.T) {
 		t.Errorf("of three cells is printed\n%s", cut)
 	}
 }
+
+// TestEventsSayWhetherThereAreMore: no more are promised than there are.
+func TestEventsSayWhetherThereAreMore(t *testing.T) {
+	s := startSession(t, t.TempDir(), incident.End().Format(time.RFC3339))
+	const some = "--kind groups_defined" // two records
+	answers := bothWays(t, s, "events", []string{some + " -n 1", some + " -n 2", some + " -n 3", some + " -n 2 --order asc"})
+	for i, more := range []bool{true, false, false, false} {
+		if a := answers[i]; strings.Contains(a.err, "--limit 0 shows all") != more {
+			t.Errorf("%s prints\n%s%s", a.line, a.out, a.err)
+		}
+	}
+}
