@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,6 +113,33 @@ func TestEventsSayWhetherThereAreMore(t *testing.T) {
 	for i, more := range []bool{true, false, false, false} {
 		if a := answers[i]; strings.Contains(a.err, "--limit 0 shows all") != more {
 			t.Errorf("%s prints\n%s%s", a.line, a.out, a.err)
+		}
+	}
+}
+
+// TestWhyAsksForPages, each for what is still wanted.
+func TestWhyAsksForPages(t *testing.T) {
+	for line, want := range map[string][]string{
+		"why a1 -n 0": {"1000 ", "1000 x", "1000 y"}, "why a1 -n 3": {"3 ", "1 x"}, "why a1 -n 2": {"2 "}, "why a1": {"100 ", "98 x", "97 y"},
+	} {
+		var asked []string
+		code, out, errs := against(t, func(w http.ResponseWriter, r *http.Request) {
+			q := r.URL.Query()
+			asked = append(asked, q.Get("page_size")+" "+q.Get("page_token"))
+			cell := func(target string) string {
+				return `{"account":"a1","target":"` + target + `","status":"cooling","sentence":"s","causes":[],"ends":[]}`
+			}
+			switch q.Get("page_token") {
+			case "":
+				fmt.Fprintf(w, `{"sentence":"s","cell_count":5,"next_page_token":"x","cells":[%s,%s]}`, cell("c1"), cell("c2"))
+			case "x":
+				fmt.Fprintf(w, `{"sentence":"s","cell_count":5,"next_page_token":"y","cells":[%s]}`, cell("c3"))
+			default:
+				fmt.Fprintf(w, `{"sentence":"s","cell_count":5,"next_page_token":null,"cells":[%s,%s]}`, cell("c4"), cell("c5"))
+			}
+		}, strings.Fields(line)...)
+		if !slices.Equal(asked, want) || code != exitOK {
+			t.Errorf("%s asks for %q, want %q; exit %d: %s%s", line, asked, want, code, out, errs)
 		}
 	}
 }
