@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -168,26 +166,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 
 // flagError names the command whose help lists the flags.
 func flagError(cmd *cobra.Command, err error) error {
-	return usage("%s%s\nSee '%s --help'.", flagMistake(err), guessFlag(cmd, err), cmd.CommandPath())
-}
-
-// flagMistake says what is wrong with a flag, in words that are not those of the parser of
-// numbers.
-func flagMistake(err error) string {
-	e, ok := errors.AsType[*strconv.NumError](err)
-	if !ok {
-		return err.Error()
-	}
-	what := "write a whole number"
-	switch {
-	case errors.Is(e.Err, strconv.ErrRange):
-		what = "it is too large"
-	case e.Func == "ParseUint":
-		what = "write a whole number from 0 on"
-	case e.Func == "ParseBool":
-		what = "write true or false"
-	}
-	return strings.TrimSuffix(err.Error(), e.Error()) + what
+	return usage("%v%s\nSee '%s --help'.", err, guessFlag(cmd, err), cmd.CommandPath())
 }
 
 // newParent returns a command that only holds others; without one of them it does

@@ -86,7 +86,7 @@ func (env *environment) takeVariables(cmd *cobra.Command) error {
 			continue
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			return usage("%s: %s", name, flagMistake(err))
+			return usage("%s: %v", name, err)
 		}
 	}
 	return nil
