@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"hash/fnv"
+	"time"
 )
 
 // cursor is where the next page of a list begins: after the last item of the page
@@ -15,6 +16,9 @@ type cursor struct {
 	Account string `json:"a,omitempty"`
 	Target  string `json:"t,omitempty"`
 	Seq     uint64 `json:"s,omitempty"`
+	// Skip counts the items before, and Now is the instant, of a list that stays as of Seq.
+	Skip int       `json:"k,omitempty"`
+	Now  time.Time `json:"n,omitzero"`
 }
 
 // Paging is the part of a query that every list takes. It is exported because huma

@@ -190,12 +190,12 @@ func episodesAfter(list []projection.Episode, from cursor) int {
 // parseRange reads the ends of a range; empty ones are open.
 func parseRange(from, to string) (a, b projection.Moment, err error) {
 	if from != "" {
-		if a, err = parseMoment(from); err != nil {
+		if a, err = parseMoment("from", from); err != nil {
 			return a, b, err
 		}
 	}
 	if to != "" {
-		b, err = parseMoment(to)
+		b, err = parseMoment("to", to)
 	}
 	return a, b, err
 }

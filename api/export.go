@@ -133,7 +133,7 @@ func (q *ExportRequest) Header(head events.Head, record projection.Lookup) (ndjs
 // bound returns the first seq from a moment on, or, of the bound to, the first one after
 // it.
 func bound(name, text string, head events.Seq, record projection.Lookup) (events.Seq, error) {
-	m, err := parseMoment(text)
+	m, err := parseMoment(name, text)
 	if err != nil {
 		return 0, invalid("%s: %q is neither RFC 3339, as 2026-11-23T00:00:00Z, nor seq:N", name, text)
 	}

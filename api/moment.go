@@ -47,7 +47,7 @@ func (b *Backend) viewAt(ctx context.Context, at string) (*view, error) {
 	if at == "" {
 		return b.present(), nil
 	}
-	m, err := parseMoment(at)
+	m, err := parseMoment("at", at)
 	if err != nil {
 		return nil, err
 	}
@@ -61,17 +61,18 @@ func (b *Backend) viewAt(ctx context.Context, at string) (*view, error) {
 	return newView(s, m.At.UTC()), nil
 }
 
-func parseMoment(at string) (projection.Moment, error) {
-	if n, ok := strings.CutPrefix(at, "seq:"); ok {
+// parseMoment reads a moment; name is of the parameter or member that it is the value of.
+func parseMoment(name, text string) (projection.Moment, error) {
+	if n, ok := strings.CutPrefix(text, "seq:"); ok {
 		seq, err := strconv.ParseUint(n, 10, 64)
 		if err != nil || seq == 0 {
-			return projection.Moment{}, invalid("at: %q is no seq: write seq:N, from seq:1", at)
+			return projection.Moment{}, invalid("%s: %q is no seq: write seq:N, from seq:1", name, text)
 		}
 		return projection.Moment{Seq: events.Seq(seq)}, nil
 	}
-	t, err := parseTime(at)
+	t, err := parseTime(text)
 	if err != nil {
-		return projection.Moment{}, invalid("at: %v, or seq:N", err)
+		return projection.Moment{}, invalid("%s: %v, or seq:N", name, err)
 	}
 	return projection.Moment{At: t}, nil
 }

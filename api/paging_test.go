@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/abeyance/abeyance/api"
 )
@@ -63,6 +66,56 @@ func TestEventPagesAreStableWhileTheLogGrows(t *testing.T) {
 	got = seqs(pages[api.EventRow](b, "/v1/events?page_size=7&order=asc", func() {}))
 	if len(got) != len(b.records()) || !slices.IsSorted(got) || got[0] != 1 {
 		t.Errorf("ascending pages hold %v", got)
+	}
+}
+
+// TestWhyPagesStayAsOfTheFirst: what happens between two pages changes neither what the
+// cells are nor their order, nor does the time that passes.
+func TestWhyPagesStayAsOfTheFirst(t *testing.T) {
+	b := newBench(t)
+	for i := range 7 {
+		b.put(fmt.Sprintf("/v1/accounts/w%d", i), `{"provider":"antigravity"}`).want(http.StatusOK)
+	}
+	b.post("/v1/reports", limited("w4", "claude-opus-4-6")).want(http.StatusOK)
+	const path = "/v1/why?provider=antigravity&model=claude-opus-4-6"
+	whole := decode[api.WhyAnswer](b.get(path).want(http.StatusOK))
+	if whole.NextPageToken != nil || len(whole.Cells) != 7 || whole.Cells[0].Account != "w4" {
+		t.Fatalf("the whole is %+v", whole)
+	}
+	var cells []api.WhyCell
+	next := path + "&page_size=3"
+	for page := 1; next != ""; page++ {
+		a := decode[api.WhyAnswer](b.get(next).want(http.StatusOK))
+		if a.AsOfSeq != whole.AsOfSeq || a.Now != whole.Now || a.Sentence != whole.Sentence || a.CellCount != 7 {
+			t.Errorf("page %d is as of record %d, %s: %s", page, a.AsOfSeq, a.Now, a.Sentence)
+		}
+		cells = append(cells, a.Cells...)
+		if next = ""; a.NextPageToken != nil {
+			next = path + "&page_size=3&page_token=" + url.QueryEscape(*a.NextPageToken)
+		}
+		b.post("/v1/suspend", fmt.Sprintf(`{"account":"w%d","reason":"meanwhile","forever":true}`, page)).want(http.StatusOK)
+		b.clock.advance(200 * time.Hour)
+	}
+	if diff := cmp.Diff(whole.Cells, cells); diff != "" {
+		t.Errorf("the pages together differ from the whole (-whole +pages):\n%s", diff)
+	}
+}
+
+// TestWhyTokensThatNoPageGave: a token says where a list goes on, and whoever makes one up
+// reaches nothing with it that is not there.
+func TestWhyTokensThatNoPageGave(t *testing.T) {
+	b := newBench(t)
+	b.pool()
+	given := decode[api.WhyAnswer](b.get("/v1/why?provider=antigravity&model=m&page_size=1").want(http.StatusOK)).NextPageToken
+	for change, status := range map[string]int{`"k":-5`: http.StatusOK, `"k":99`: http.StatusOK, `"k":1,"s":99`: http.StatusBadRequest} {
+		doc, err := base64.RawURLEncoding.DecodeString(*given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := base64.RawURLEncoding.EncodeToString(bytes.Replace(doc, []byte(`"k":1`), []byte(change), 1))
+		if r := b.get("/v1/why?provider=antigravity&model=m&page_token=" + forged); r.status != status {
+			t.Errorf("%s is answered %d %s", change, r.status, r.body)
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func outlooks() map[string]outlook {
 		"GET /v1/policy":        {},
 		"GET /v1/accounts":      {own: codes(CodePageToken)},
 		"GET /v1/cells":         reading(CodePageToken, CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),
-		"GET /v1/why":           reading(CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),
+		"GET /v1/why":           reading(CodePageToken, CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),
 		"GET /v1/events":        reading(CodePageToken, codeUnknownAccount, codeUnknownTarget),
 		"GET /v1/events/{seq}":  reading(CodeUnknownEvent),
 		"GET /v1/events/stream": reading(CodeAtInFuture, codeUnknownAccount, codeUnknownTarget),

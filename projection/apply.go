@@ -45,6 +45,7 @@ func (s *State) Apply(r events.Record) {
 		s.applyGroups(&r, e)
 	case *events.PolicyDefined:
 		s.policy = &Policy{Version: e.Version, Seq: r.Seq, Policy: e.Policy, Configured: e.Configured}
+		s.policyEditions = s.policyEditions.with(edition{e.Version, r.Seq})
 	case *events.Imported:
 		s.applyImported(&r, e)
 	}

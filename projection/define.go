@@ -229,8 +229,8 @@ func (c *DefineGroups) decide(d *decider) error {
 	if len(dropped) > 0 && !c.abandon {
 		return &Error{
 			Code: CodeSuspensionLive, Cells: dropped,
-			Message: fmt.Sprintf("the definition would drop %d manual suspensions, the first of account %q on %q; lift them, or name the old group in the replaces of a new one",
-				len(dropped), dropped[0].Account, dropped[0].Target),
+			Message: fmt.Sprintf("the definition would drop %d manual %s, the first of account %q on %q; lift them, or name the old group in the replaces of a new one",
+				len(dropped), plural(len(dropped), "suspension"), dropped[0].Account, dropped[0].Target),
 		}
 	}
 	d.out.Plan, d.out.DryRun = plan, c.DryRun

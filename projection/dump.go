@@ -19,17 +19,17 @@ import (
 // DumpFormat is the version of the canonical dump. It rises with each kind of event and
 // each version of a payload, too: a checkpoint stands for the records before it, and a
 // version that does not know one of those must not take it.
-const DumpFormat = 2
+const DumpFormat = 3
 
 const dumpFields = 15
 
 // Dump returns the canonical bytes of a state: two states are equal if and only if
 // their dumps are. It is one value of package wire:
 //
-//	[format, log id, seq, hash, at, policy, its seq, groups, their seq, accounts, requests, keys, removed, suspects, returned]
+//	[format, log id, seq, hash, at, policy, its editions, groups, their editions, accounts, requests, keys, removed, suspects, returned]
 //
-// with accounts sorted bytewise by id, cells by target, remembered ids oldest
-// first, and returned quotas by provider, then target.
+// with accounts sorted bytewise by id, cells by target, editions and remembered ids
+// oldest first, and returned quotas by provider, then target.
 func (s *State) Dump() ([]byte, error) {
 	c := wire.NewEncoder(nil)
 	s.fields(c)
@@ -127,24 +127,26 @@ func (s *State) fields(c *wire.Codec) {
 	s.returned.fields(c)
 }
 
-// definitions describes the policy and the groups in force, as their events do.
+// definitions describes the policy and the groups in force, as their events do, and since
+// when which version was: the newest editions are those in force.
 func (s *State) definitions(c *wire.Codec) {
-	policySeq, groupsSeq := s.policy.Seq, s.groups.Seq
 	policy := &events.PolicyDefined{Version: s.policy.Version, Policy: s.policy.Policy, Configured: s.policy.Configured}
 	events.Payload(c, policy)
-	wire.Uint(c, &policySeq)
+	s.policyEditions.fields(c)
 	groups := &events.GroupsDefined{
 		Version: s.groups.Version, Preset: s.groups.Preset, Groups: s.groups.List, Aliases: s.groups.Aliases, Configured: s.groups.Configured,
 	}
 	events.Payload(c, groups)
-	wire.Uint(c, &groupsSeq)
+	s.groupsEditions.fields(c)
 	if groups.Kept != 0 || groups.Moved != 0 || groups.Merged != 0 {
 		c.Fail(errors.New("it counts moved cells, which a state does not")) // a record's, not a dump's
 	}
 	if c.Decoding() && c.Err() == nil {
-		s.policy = &Policy{Version: policy.Version, Seq: policySeq, Policy: policy.Policy, Configured: policy.Configured}
+		s.policy = &Policy{
+			Version: policy.Version, Seq: s.policyEditions.newest().seq, Policy: policy.Policy, Configured: policy.Configured,
+		}
 		s.groups = newGroups(groups)
-		s.groups.Seq = groupsSeq
+		s.groups.Seq = s.groupsEditions.newest().seq
 	}
 }
 

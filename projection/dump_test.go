@@ -52,7 +52,7 @@ func TestRule03SnapshotsNeverChange(t *testing.T) {
 func TestDumpFormatRisesWithTheEvents(t *testing.T) {
 	first := "account_added account_changed account_removed cooldown_cleared expired groups_defined imported lifted " +
 		"limit_observed loss_accepted policy_defined recheck_requested recovered suspended"
-	kinds := map[int]string{1: first, 2: first}
+	kinds := map[int]string{1: first, 2: first, 3: first}
 	var known []string
 	for _, k := range events.Kinds() {
 		known = append(known, string(k))
@@ -127,17 +127,19 @@ func TestRule33DumpHoldsEverything(t *testing.T) {
 	for name, change := range map[string]func(s *State, a *Account){
 		"id": func(_ *State, a *Account) { a.ID = "b" }, "added seq": func(_ *State, a *Account) { a.AddedSeq = 1 },
 		"added at": func(_ *State, a *Account) { a.AddedAt = at }, "spec": func(_ *State, a *Account) { a.Spec.Weight = 2 },
-		"no cells": func(_ *State, a *Account) { a.Cells = nil },
-		"groups":   func(s *State, _ *Account) { s.groups = defined(t, GroupsConfig{}) },
-		"policy":   func(s *State, _ *Account) { s.policy = &Policy{Version: 1} },
-		"requests": func(s *State, _ *Account) { s.requests.set(requestKey{"a", "r"}, 1) },
-		"keys":     func(s *State, _ *Account) { s.keys.set("k", keyUse{request: events.Hash{1}}) },
-		"key uses": func(s *State, _ *Account) { s.keys.set("k", keyUse{request: events.Hash{1}, first: 1}) },
-		"removed":  func(s *State, _ *Account) { s.removed.set("a", m) },
-		"log":      func(s *State, _ *Account) { s.head.Log = "x" },
-		"seq":      func(s *State, _ *Account) { s.head.Seq = 1 },
-		"hash":     func(s *State, _ *Account) { s.head.Hash[0] = 1 },
-		"at":       func(s *State, _ *Account) { s.head.At = at },
+		"no cells":        func(_ *State, a *Account) { a.Cells = nil },
+		"groups":          func(s *State, _ *Account) { s.groups = defined(t, GroupsConfig{}) },
+		"policy":          func(s *State, _ *Account) { s.policy = &Policy{Version: 1} },
+		"requests":        func(s *State, _ *Account) { s.requests.set(requestKey{"a", "r"}, 1) },
+		"keys":            func(s *State, _ *Account) { s.keys.set("k", keyUse{request: events.Hash{1}}) },
+		"key uses":        func(s *State, _ *Account) { s.keys.set("k", keyUse{request: events.Hash{1}, first: 1}) },
+		"groups before":   func(s *State, _ *Account) { s.groupsEditions = editions{{1, 2}} },
+		"policies before": func(s *State, _ *Account) { s.policyEditions = editions{{1, 2}} },
+		"removed":         func(s *State, _ *Account) { s.removed.set("a", m) },
+		"log":             func(s *State, _ *Account) { s.head.Log = "x" },
+		"seq":             func(s *State, _ *Account) { s.head.Seq = 1 },
+		"hash":            func(s *State, _ *Account) { s.head.Hash[0] = 1 },
+		"at":              func(s *State, _ *Account) { s.head.At = at },
 	} {
 		check(name, build(func(s *State, a *Account, _ *Cell) { change(s, a) }))
 	}

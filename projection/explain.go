@@ -17,6 +17,9 @@ type Question struct {
 	Target  string // with Account: one cell; empty: all of the account's that block
 	// Provider and Model ask for every account that could serve the model.
 	Provider, Model string
+	// Skip and Limit choose among the cells of the answer, in their order; 0: from the
+	// first on, and all. The sentence is of all of them.
+	Skip, Limit int
 }
 
 // Explanation says why a cell, or the cells behind one question, are as they are.
@@ -26,8 +29,10 @@ type Explanation struct {
 	Account  string // with one account
 	Provider string
 	Target   string // with one cell, and what the model resolves to
-	// Cells are explained one by one, those that block first.
+	// Cells are explained one by one, those that block first; Count is how many there are,
+	// chosen or not.
 	Cells []CellExplanation
+	Count int
 	// GroupsVersion and PolicyVersion are in force at the moment asked about, GroupsSeq
 	// and PolicySeq the records that defined them.
 	GroupsVersion, PolicyVersion uint64
@@ -42,11 +47,23 @@ type CellExplanation struct {
 	Sentence string
 	// Causes are the records behind it, oldest first.
 	Causes []Cause
+	// Basis is what was in force when the block was decided; nil: nothing blocks, or it is
+	// forgotten.
+	Basis *Basis
 	// Ends says what would end each block in force.
 	Ends []Ending
 
 	was     string     // the target that the block began with, if that was another
 	renamed events.Seq // of the groups that made it this one
+}
+
+// Basis is what a record decided a block by: the definitions in force then, and the step
+// of the ladder.
+type Basis struct {
+	Seq                          events.Seq // of the record
+	GroupsVersion, PolicyVersion uint64
+	GroupsSeq, PolicySeq         events.Seq // of the records that defined them
+	Step                         int        // of the ladder, from 1; 0: it was not asked
 }
 
 // Cause is one record behind a cell's state.
@@ -105,26 +122,43 @@ func (x *explainer) account(out *Explanation, q Question) error {
 		return refuse(CodeUnknownAccount, "no account %q is known", q.Account)
 	}
 	out.Account, out.Provider, out.Target = a.ID, a.Spec.Provider, CanonicalTarget(q.Target)
-	if err := x.s.checkTarget(out.Target); err != nil {
-		return err
-	}
-	if a.cell(out.Target) == nil {
-		out.Target = x.s.targetOn(a, out.Target)
-	}
-	for _, target := range x.targets(a, out.Target) {
-		cell, err := x.cell(a, target)
-		if err != nil {
+	if a.cell(out.Target) == nil { // else it is explained, whatever the groups are by now
+		if err := x.s.checkTargetOn(a, out.Target); err != nil {
 			return err
 		}
-		out.Cells = append(out.Cells, cell)
+		out.Target = x.s.targetOn(a, out.Target)
 	}
-	sortBlocking(out.Cells)
-	first := out.Cells[0]
+	var cells []CellExplanation
+	for _, target := range x.targets(a, out.Target) {
+		cells = append(cells, x.cell(a, target))
+	}
+	first, err := x.explain(out, cells, q)
+	if err != nil {
+		return err
+	}
 	out.Status, out.Sentence = first.Status, first.Sentence
-	if more := blocking(out.Cells) - 1; more > 0 {
+	if more := blocking(cells) - 1; more > 0 {
 		out.Sentence += fmt.Sprintf(" %d more %s of this account %s blocked.", more, plural(more, "cell"), isAre(more))
 	}
 	return nil
+}
+
+// explain puts the cells in order, and explains those of them that are asked for, and the
+// first, which it returns. The others need no record.
+func (x *explainer) explain(out *Explanation, cells []CellExplanation, q Question) (first *CellExplanation, err error) {
+	sortBlocking(cells)
+	from := min(max(q.Skip, 0), len(cells))
+	out.Count, out.Cells = len(cells), cells[from:]
+	if q.Limit > 0 {
+		out.Cells = out.Cells[:min(q.Limit, len(out.Cells))]
+	}
+	if from > 0 {
+		err = x.fill(&cells[0])
+	}
+	for i := 0; i < len(out.Cells) && err == nil; i++ {
+		err = x.fill(&out.Cells[i])
+	}
+	return &cells[0], err
 }
 
 // targets lists the cells that a question about an account is about: those that
@@ -156,6 +190,7 @@ func (x *explainer) model(out *Explanation, q Question) error {
 	r := x.s.groups.Resolve(q.Provider, q.Model)
 	out.Provider, out.Target = r.Provider, r.Target
 	var pool candidates
+	var cells []CellExplanation
 	for a := range x.s.Accounts("") {
 		if a.Spec.Provider != r.Provider {
 			continue
@@ -166,26 +201,25 @@ func (x *explainer) model(out *Explanation, q Question) error {
 			targets = []string{r.Target}
 		}
 		for _, target := range targets {
-			cell, err := x.cell(a, target)
-			if err != nil {
-				return err
-			}
-			out.Cells = append(out.Cells, cell)
+			cells = append(cells, x.cell(a, target))
 		}
 	}
-	sortBlocking(out.Cells)
 	out.Status = StatusAvailable
 	what := fmt.Sprintf("%q of %s is %s", q.Model, r.Provider, describeTarget(r.Target))
-	if len(out.Cells) == 0 {
+	if len(cells) == 0 {
 		out.Sentence = fmt.Sprintf("%s; no account of %s is known.", what, r.Provider)
 		return nil
 	}
-	if pool.Available == 0 {
-		out.Status = out.Cells[0].Status
+	first, err := x.explain(out, cells, q)
+	if err != nil {
+		return err
 	}
 	out.Sentence = what + "; " + x.candidates(&pool)
-	if len(out.Cells) == 1 && pool.Available == 0 {
-		out.Sentence += " " + out.Cells[0].Sentence
+	if pool.Available == 0 {
+		out.Status = first.Status
+		if len(cells) == 1 {
+			out.Sentence += " " + first.Sentence
+		}
 	}
 	return nil
 }
@@ -217,16 +251,22 @@ func describeTarget(t string) string {
 	}
 }
 
-// cell explains one cell of an account.
-func (x *explainer) cell(a *Account, target string) (CellExplanation, error) {
+// cell says of one cell of an account what needs no record.
+func (x *explainer) cell(a *Account, target string) CellExplanation {
 	c := a.Cell(target)
-	out := CellExplanation{Account: a.ID, Target: target, Status: a.CellStatus(&c, x.now)}
-	if err := x.causes(&c, &out); err != nil {
-		return out, err
+	return CellExplanation{Account: a.ID, Target: target, Status: a.CellStatus(&c, x.now), Ends: x.endings(a, &c)}
+}
+
+// fill explains a cell by the records behind it.
+func (x *explainer) fill(out *CellExplanation) error {
+	a := x.s.Account(out.Account)
+	c := a.Cell(out.Target)
+	if err := x.causes(&c, out); err != nil {
+		return err
 	}
-	out.Ends = x.endings(a, &c)
-	out.Sentence = x.sentence(a, &c, &out)
-	return out, nil
+	out.Basis = x.basis(&c, out)
+	out.Sentence = x.sentence(a, &c, out)
+	return nil
 }
 
 // causes looks up the records behind a cell.
@@ -268,6 +308,51 @@ func (x *explainer) renamed(out *CellExplanation) error {
 		return nil
 	}
 	return nil
+}
+
+// basis says what the block of a cell was decided under: the automatic one if there are
+// two, since the policy has no part in the other. Of a cell that nothing blocks it is that
+// of the answer or the import that says why.
+func (x *explainer) basis(c *Cell, out *CellExplanation) *Basis {
+	r := out.decided(c, x.now)
+	groups, policy := x.s.groupsEditions.at(r.Seq), x.s.policyEditions.at(r.Seq)
+	if groups.seq == 0 || policy.seq == 0 {
+		return nil
+	}
+	b := &Basis{
+		Seq: r.Seq, GroupsVersion: groups.version, GroupsSeq: groups.seq, PolicyVersion: policy.version, PolicySeq: policy.seq,
+	}
+	if e, ok := r.Event.(*events.LimitObserved); ok && !e.Until.IsZero() {
+		b.Step = e.Step
+	}
+	return b
+}
+
+// decided returns the record among the causes that decided the block; one without a seq
+// if none did.
+func (x *CellExplanation) decided(c *Cell, now time.Time) events.Record {
+	var seq events.Seq
+	k, h, s := c.Live(now)
+	switch {
+	case k != nil && (h == nil || k.Decided > h.Started):
+		seq = k.Decided
+	case h != nil:
+		seq = h.Started
+	case s != nil:
+		seq = s.Seq
+	}
+	for _, cause := range x.Causes {
+		switch cause.Record.Event.(type) {
+		case *events.LimitObserved, *events.Imported:
+			if seq == 0 {
+				return cause.Record // the only one
+			}
+		}
+		if cause.Record.Seq == seq {
+			return cause.Record
+		}
+	}
+	return events.Record{}
 }
 
 // seqs lists the records behind the cell: of the blocks in force, else the newest

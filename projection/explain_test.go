@@ -206,11 +206,26 @@ func TestWhyRefusals(t *testing.T) {
 		{Question{Provider: "antigravity"}, CodeInvalid},
 		{Question{Account: "nobody"}, CodeUnknownAccount},
 		{Question{Account: "a1", Target: "claud"}, CodeUnknownTarget},
+		{Question{Account: "a1", Target: "codex-main"}, CodeUnknownTarget},
 	} {
 		_, err := Explain(x.s, test.q, x.now, x.lookup)
 		if e, ok := err.(*Error); !ok || e.Code != test.code {
 			t.Errorf("%+v: error %v, want %s", test.q, err, test.code)
 		}
+	}
+}
+
+// TestWhyExplainsACellOfAGroupThatLeft: a block of a group that serves the account's
+// provider no more is still there, and is explained.
+func TestWhyExplainsACellOfAGroupThatLeft(t *testing.T) {
+	x := newScenario(t)
+	x.do(suspend("a1", "claude", "fraud"))
+	x.do(&DefineGroups{Config: GroupsConfig{Groups: []GroupConfig{{ID: "claude", Providers: []string{"claude"}, Patterns: []string{"claude-*"}}}}})
+	if e := x.why(Question{Account: "a1", Target: "claude"}); e.Status != StatusSuspended {
+		t.Errorf("it is %s: %s", e.Status, e.Sentence)
+	}
+	if _, err := Explain(x.s, Question{Account: "a2", Target: "claude"}, x.now, x.lookup); err == nil {
+		t.Error("a cell that never was is explained")
 	}
 }
 

@@ -243,8 +243,11 @@ func (x *importer) cooldown(a *Account, c *Cell, e *ImportEntry) half {
 	switch k := c.cooling(now); {
 	case why != "":
 		return skipped("%s", why)
-	case !until.After(now):
-		return half{outcome: ImportExpired, why: "the cooldown ended " + clockTime(until)}
+	case !e.CoolUntil.After(now):
+		return half{outcome: ImportExpired, why: "the cooldown ended " + clockTime(e.CoolUntil)}
+	case !until.After(now): // and the source has it for longer
+		longest := roundUp(until.Sub(x.date(e)))
+		return half{outcome: ImportExpired, why: fmt.Sprintf("under the policy's bound (%s from when it was written) it ended %s", longest, clockTime(until))}
 	case a.Spec.DisableCooling:
 		return skipped("the account takes no automatic blocks")
 	case k != nil && !until.After(k.Until):

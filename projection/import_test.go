@@ -195,9 +195,16 @@ func TestImportOutcomes(t *testing.T) {
 		entry func(*ImportEntry)
 		want  string
 	}{
-		"nothing there":      {nil, func(*ImportEntry) {}, "unchanged: nothing blocks it there"},
-		"over":               {nil, cools(-time.Second), "expired: the cooldown ended"},
-		"ends now":           {nil, cools(2 * time.Minute), "expired: the cooldown ended"},
+		"nothing there": {nil, func(*ImportEntry) {}, "unchanged: nothing blocks it there"},
+		"over":          {nil, cools(-time.Second), "expired: the cooldown ended"},
+		"ends now":      {nil, cools(2 * time.Minute), "expired: the cooldown ended"},
+		"over under the bound": {
+			func(x *scenario) { x.do(believing(30 * time.Second)) }, cools(time.Hour),
+			"expired: under the policy's bound (30s from when it was written) it ended 2026-03-17 12:01:30 UTC",
+		},
+		"over, whatever the bound is": {
+			func(x *scenario) { x.do(believing(30 * time.Second)) }, cools(-time.Second), "expired: the cooldown ended 2026-03-17 11:59:59 UTC",
+		},
 		"over, and by hand":  {nil, both(cools(-time.Second), byHand), "imported: the cooldown ended"},
 		"unknown group":      {nil, both(cools(time.Hour), on("a1", "nope")), "skipped: no group \"nope\" is defined"},
 		"no target":          {nil, both(cools(time.Hour), on("a1", " ")), "skipped: it names no target"},

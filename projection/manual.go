@@ -66,14 +66,16 @@ func (c *Suspend) decide(d *decider) error {
 	if err != nil {
 		return err
 	}
-	if a := d.s.Account(f.Account); a != nil && !d.servable(a, f.Target) {
-		return refuse(CodeUnknownTarget, "group %q is not one of provider %q, which account %q belongs to", f.Target, a.Spec.Provider, a.ID)
+	if a := d.s.Account(f.Account); a != nil {
+		if err := d.s.checkTargetOn(a, f.Target); err != nil {
+			return err
+		}
 	}
 	d.out.DryRun = c.DryRun
 	var accounts []string
 	for a := range d.matching(f) {
 		target := d.s.targetOn(a, cmp.Or(f.Target, events.TargetAll))
-		if !f.wantsAny(a, d.now) || !d.servable(a, target) {
+		if !f.wantsAny(a, d.now) || !d.s.servable(a, target) {
 			continue
 		}
 		if _, ok := a.roomFor(target, d.now); !ok {
@@ -267,6 +269,14 @@ func (s *State) checkTarget(target string) error {
 	return nil
 }
 
+// checkTargetOn refuses a target that no cell of the account can have.
+func (s *State) checkTargetOn(a *Account, target string) error {
+	if err := s.checkTarget(target); err != nil || s.servable(a, target) {
+		return err
+	}
+	return refuse(CodeUnknownTarget, "group %q is not one of provider %q, which account %q belongs to", target, a.Spec.Provider, a.ID)
+}
+
 // matching yields the accounts a filter names.
 func (d *decider) matching(f Filter) func(yield func(*Account) bool) {
 	return func(yield func(*Account) bool) {
@@ -295,8 +305,8 @@ func (s *State) targetOn(a *Account, target string) string {
 
 // servable reports whether the target exists on the account: a group only where it
 // is defined for the account's provider.
-func (d *decider) servable(a *Account, target string) bool {
-	g := d.s.groups.Group(target)
+func (s *State) servable(a *Account, target string) bool {
+	g := s.groups.Group(target)
 	return g == nil || slices.Contains(g.Providers, a.Spec.Provider)
 }
 

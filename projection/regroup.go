@@ -116,6 +116,7 @@ func later(a, b Mark) Mark {
 func (s *State) applyGroups(r *events.Record, e *events.GroupsDefined) {
 	s.groups = newGroups(e)
 	s.groups.Seq = r.Seq
+	s.groupsEditions = s.groupsEditions.with(edition{e.Version, r.Seq})
 	var changed []*Account
 	for a := range s.Accounts("") {
 		// No time is given, so that what is over moves too, and ends by its own record:

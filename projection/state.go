@@ -20,10 +20,13 @@ const MaxRecent = 4096
 // What grows is copy-on-write: [State.Snapshot] is cheap, and the next change copies
 // only the pages that it touches.
 type State struct {
-	head     events.Head
-	groups   *Groups
-	policy   *Policy
-	accounts accounts
+	head   events.Head
+	groups *Groups
+	policy *Policy
+	// groupsEditions and policyEditions say since which record each version was in force,
+	// up to those that are.
+	groupsEditions, policyEditions editions
+	accounts                       accounts
 	// due orders the accounts by their deadlines, from which it is derived. It is nil in
 	// a snapshot, and where nothing is decided: only who decides is driven by deadlines.
 	due *dueQueue
@@ -80,6 +83,7 @@ func (s *State) Snapshot() *State {
 func (s *State) working() *State {
 	w := NewState()
 	w.head, w.groups, w.policy, w.returned = s.head, s.groups, s.policy, s.returned
+	w.groupsEditions, w.policyEditions = s.groupsEditions, s.policyEditions
 	for a := range s.Accounts("") {
 		w.put(a.ID, a)
 	}

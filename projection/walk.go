@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/abeyance/abeyance/events"
 )
@@ -10,7 +11,9 @@ import (
 // Walked is one record of the past, with the accounts that it is about before and after
 // it, and the groups of either time.
 type Walked struct {
-	Record       events.Record
+	Record events.Record
+	// Before is when the record before it was made, by which the state before is judged.
+	Before       time.Time
 	GroupsBefore *Groups
 	GroupsAfter  *Groups
 	Accounts     []Touched
@@ -50,7 +53,7 @@ func (p *Past) Walk(ctx context.Context, from, to Moment, f func(Walked) error) 
 
 // walk folds a record, and tells how things stood before it and as they are.
 func (s *State) walk(r events.Record) Walked {
-	w := Walked{Record: r, GroupsBefore: s.groups}
+	w := Walked{Record: r, Before: s.head.At, GroupsBefore: s.groups}
 	s.hold()
 	for _, id := range s.touched(nil, r) {
 		w.Accounts = append(w.Accounts, Touched{ID: id, Was: s.Account(id)})

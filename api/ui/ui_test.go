@@ -179,6 +179,20 @@ func TestLoggingIn(t *testing.T) {
 	}
 }
 
+// A block's page links to the definitions that it was decided under, which may be others
+// than those in force.
+func TestABlockShowsTheRulesOfThen(t *testing.T) {
+	s := newSite(t).ready()
+	s.account("a1")
+	s.execute(&projection.Suspend{Filter: projection.Filter{Account: "a1", Target: "claude"}, Reason: "r", Forever: true})
+	s.execute(&projection.DefineGroups{Config: projection.GroupsConfig{Aliases: map[string]map[string]string{"antigravity": {"x": "y"}}}})
+	body := s.get("/ui/cell?account=a1&target=claude").Body.String()
+	then, now, both := strings.Cut(body, "In force:")
+	if !both || !strings.Contains(then, "Rules of then</h3>") || !strings.Contains(then, ">groups version 1</a>") || !strings.Contains(now, ">groups version 2</a>") {
+		t.Errorf("the page is\n%s", body)
+	}
+}
+
 // A person in an e-mail's form does not reach the log, and no link holds an address.
 func TestNoAddressIsInALink(t *testing.T) {
 	s := newSite(t).ready()

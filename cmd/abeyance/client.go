@@ -186,21 +186,24 @@ func params(pairs ...string) url.Values {
 	return q
 }
 
+// maxPage is how much of a list is asked for at once: the most that the API gives.
+const maxPage = 1000
+
 // pages fetches a list page by page until limit items are there; 0: all. The answer
 // is that of the first page with the items of all.
 func pages[T any](ctx context.Context, c *client, q call, limit int) (*api.Page[T], error) {
-	var all *api.Page[T]
+	all := new(api.Page[T])
 	for {
-		size := 1000
+		size := maxPage
 		if limit > 0 {
-			size = min(size, limit)
+			size = min(size, limit-len(all.Items))
 		}
 		q.query.Set("page_size", fmt.Sprint(size))
 		page := new(api.Page[T])
 		if err := c.do(ctx, q, page); err != nil {
 			return nil, err
 		}
-		if all == nil {
+		if q.query.Get("page_token") == "" {
 			all = page
 		} else {
 			all.Items = append(all.Items, page.Items...)

@@ -46,11 +46,11 @@ stopped the data directory is read itself.`,
 			if err := q.complete(env, since, until, order); err != nil {
 				return err
 			}
-			page, err := env.events(cmd.Context(), q)
+			page, more, err := env.events(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
-			return env.printEvents(page, q)
+			return env.printEvents(page, q, more)
 		},
 	}
 	f := cmd.Flags()
@@ -94,16 +94,25 @@ func (q *eventQuery) complete(env *environment, since, until, order string) (err
 	return nil
 }
 
-// events asks the daemon, or the log itself if it is stopped.
-func (env *environment) events(ctx context.Context, q eventQuery) (*api.Page[api.EventRow], error) {
+// events asks the daemon, or the log itself if it is stopped. more tells that there are
+// records beyond the limit, as far as one look at what follows can tell.
+func (env *environment) events(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], more bool, err error) {
 	c, err := env.reader()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if c == nil {
 		return env.eventsOffline(ctx, q)
 	}
-	return pages[api.EventRow](ctx, c, get("/v1/events", q.params()), q.limit)
+	page, err = pages[api.EventRow](ctx, c, get("/v1/events", q.params()), q.limit)
+	if err != nil || page.NextPageToken == nil || env.output != outputTable {
+		return page, false, err
+	}
+	ask, rest := q.params(), new(api.Page[api.EventRow])
+	ask.Set("page_size", "1")
+	ask.Set("page_token", *page.NextPageToken)
+	err = c.do(ctx, get("/v1/events", ask), rest)
+	return page, len(rest.Items) > 0 || rest.NextPageToken != nil, err
 }
 
 // filters is the part of the query that the stream takes, too.
@@ -124,13 +133,13 @@ func (q *eventQuery) params() url.Values {
 	return p
 }
 
-func (env *environment) printEvents(page *api.Page[api.EventRow], q eventQuery) error {
+func (env *environment) printEvents(page *api.Page[api.EventRow], q eventQuery, more bool) error {
 	now := env.now()
 	err := listing[api.EventRow]{
 		answer: page, items: page.Items, empty: "no record matches",
 		columns: eventColumns(func(r api.EventRow) string { return relative(r.At.Time, now) }),
 	}.print(env)
-	if q.limit > 0 && len(page.Items) == q.limit && env.output == outputTable {
+	if more && env.output == outputTable {
 		env.say("the first %d are shown; --limit 0 shows all", q.limit)
 	}
 	return err

@@ -67,6 +67,7 @@ func endless() map[string]string {
 func otherwise() map[string]int {
 	return map[string]int{
 		"abeyance why a1 --at 2026-11-20T09:00:00Z":            exitNotFound, // the log is younger
+		"abeyance replay --step --account a1 --from seq:120":   exitUsage,    // and shorter
 		"abeyance config test-webhook ops --config hooks.yaml": exitFailure,  // nobody listens
 	}
 }

@@ -69,7 +69,10 @@ func exitCode(err error) int {
 		return exitOfProblem(&e.Problem)
 	}
 	if e, ok := errors.AsType[*projection.Error](err); ok {
-		return exitOfRefusal(e.Code)
+		return exitOfCode(api.Code(e.Code))
+	}
+	if errors.Is(err, projection.ErrFuture) {
+		return exitOfCode(api.CodeAtInFuture)
 	}
 	if _, ok := errors.AsType[*boltlog.MissingError](err); ok {
 		return exitNotFound
@@ -103,14 +106,7 @@ func exitOfProblem(p *api.Problem) int {
 	}
 }
 
-// exitOfRefusal is for questions answered without the daemon.
-func exitOfRefusal(code projection.Code) int {
-	switch code {
-	case projection.CodeInvalid, projection.CodeEmptyFilter:
-		return exitUsage
-	case projection.CodeUnknownAccount, projection.CodeUnknownTarget:
-		return exitNotFound
-	default:
-		return exitFailure
-	}
+// exitOfCode is for questions answered without the daemon: as if it had refused them.
+func exitOfCode(code api.Code) int {
+	return exitOfProblem(&api.Problem{Code: code, Status: code.Status()})
 }

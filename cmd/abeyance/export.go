@@ -168,26 +168,16 @@ func (c *lineCounter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// read reads the log of a stopped daemon. Each record is checked as it is read, so that
-// opening the log need not.
+// read reads the log of a stopped daemon.
 func (x *export) read(ctx context.Context, w io.Writer) (err error) {
-	ids, err := identity.Open(filepath.Join(x.env.dataDir, identity.FileName))
+	open := x.open
+	if x.query.Target != "" {
+		open = x.env.openArchive // the fold tells which groups there are
+	}
+	a, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	reading := x.env.newProgress("reading the log")
-	log, err := boltlog.Open(x.env.dataDir, &boltlog.Options{
-		ReadOnly: true, Restore: func(events.Head, []byte) error { return nil },
-		Replay: func(events.Record) error {
-			reading.step()
-			return ctx.Err()
-		},
-	})
-	reading.done()
-	if err != nil {
-		return err
-	}
-	a := &archive{Log: log, ids: ids} // of no past: nothing is folded
 	defer func() { err = errors.Join(err, a.Close()) }()
 	h, err := x.header(ctx, a)
 	if err != nil {
@@ -196,7 +186,7 @@ func (x *export) read(ctx context.Context, w io.Writer) (err error) {
 	p := x.env.newProgress("exporting")
 	defer p.done()
 	out := ndjson.NewWriter(w, h)
-	err = log.Scan(ctx, h.First-1, h.Last, func(recs []events.Record) error {
+	err = a.Scan(ctx, h.First-1, h.Last, func(recs []events.Record) error {
 		p.reach(uint64(recs[0].Seq-h.First), uint64(h.Last-h.First+1))
 		for i := range recs {
 			if err := out.Write(recs[i]); err != nil {
@@ -211,22 +201,42 @@ func (x *export) read(ctx context.Context, w io.Writer) (err error) {
 	return out.Close()
 }
 
-// header says what is asked for of the log. An account that no record tells of is
-// refused, as the daemon does.
+// open opens the data directory, and folds nothing. Each record is checked as it is read,
+// so that opening the log need not.
+func (x *export) open(ctx context.Context) (*archive, error) {
+	ids, err := identity.Open(filepath.Join(x.env.dataDir, identity.FileName))
+	if err != nil {
+		return nil, err
+	}
+	reading := x.env.newProgress("reading the log")
+	defer reading.done()
+	log, err := boltlog.Open(x.env.dataDir, &boltlog.Options{
+		ReadOnly: true, Restore: func(events.Head, []byte) error { return nil },
+		Replay: func(events.Record) error {
+			reading.step()
+			return ctx.Err()
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &archive{Log: log, ids: ids, past: &projection.Past{State: projection.NewState()}}, nil
+}
+
+// header says what is asked for of the log. An account or a group that no record tells of
+// is refused, as the daemon does.
 func (x *export) header(ctx context.Context, a *archive) (ndjson.Header, error) {
 	head, err := a.Head(ctx)
 	if err != nil {
 		return ndjson.Header{}, err
 	}
-	if x.account != "" {
-		x.query.Account = a.ids.Stored(x.account)
-		if err := a.knows(ctx, eventQuery{account: x.account}, nil); err != nil {
-			return ndjson.Header{}, err
-		}
-	}
+	x.query.Account = a.ids.Stored(x.account)
 	h, err := x.query.Header(head, recordOf(ctx, a.Log))
 	if p, ok := errors.AsType[*api.Problem](err); ok {
 		return h, &problemError{Problem: *p}
+	}
+	if err == nil {
+		err = a.knows(ctx, eventQuery{account: x.account, target: x.query.Target}, a.past.State.Groups())
 	}
 	return h, err
 }

@@ -35,7 +35,8 @@ The groups that a config.yaml defines are put in force only with --groups.
 
 An export of Abeyance (*.ndjson) is a whole log, and becomes one: in the --data-dir, which
 must be empty, or not exist while its parent does, with the same id and hashes. Every line
-is checked before the log appears. With --dry-run it is checked, and nothing is made.`,
+is checked before the log appears. With --dry-run it and the directory are checked, and
+nothing is made.`,
 		Example: `  abeyance import --dry-run ~/.cli-proxy-api/config.yaml
   abeyance import ~/.cli-proxy-api/config.yaml ~/.cli-proxy-api/*.cds
   abeyance import history.ndjson --data-dir ./copy`,
@@ -68,7 +69,10 @@ type importedFile struct {
 // run imports the files one after another. After an error what was imported before it
 // stays, and is shown.
 func (x *importer) run(ctx context.Context, names []string) error {
-	var err error
+	err := checkFiles(names)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		if name == "-" && isTerminal(x.env.in) {
 			return usage("a file to import does not come from a terminal: name it, or read it from a pipe")
@@ -84,6 +88,52 @@ func (x *importer) run(ctx context.Context, names []string) error {
 	return err
 }
 
+// checkFiles refuses, before anything is done, what no import can be of: directories, and
+// an export among other files. What comes through a pipe is not looked at.
+func checkFiles(names []string) error {
+	for _, name := range names {
+		if name == "-" {
+			continue
+		}
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+			return err
+		case info.IsDir():
+			return usage("%s is a directory: name the files in it", name)
+		case len(names) == 1 || !info.Mode().IsRegular():
+			continue
+		}
+		if export, err := isExport(name); err != nil {
+			return err
+		} else if export {
+			return notAlone(name)
+		}
+	}
+	return nil
+}
+
+// isExport reports whether a file begins as an export does.
+func isExport(name string) (bool, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	begin, err := bufio.NewReader(f).Peek(formatBytes)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return ndjson.Is(begin), err
+}
+
+// formatBytes is how much of a file tells its format.
+const formatBytes = 64
+
+func notAlone(name string) error {
+	return usage("%s is an export of Abeyance, of which a log is made: import it alone", inputName(name))
+}
+
 // file imports one file. made tells that it was an export, of which all is said.
 func (x *importer) file(ctx context.Context, name string, alone bool) (made bool, err error) {
 	from, size := x.env.in, int64(0)
@@ -97,13 +147,10 @@ func (x *importer) file(ctx context.Context, name string, alone bool) (made bool
 		if err != nil {
 			return false, err
 		}
-		if info.IsDir() {
-			return false, usage("%s is a directory: name the files in it", name)
-		}
 		from, size = f, info.Size()
 	}
 	in := bufio.NewReader(&contextReader{ctx, from})
-	begin, err := in.Peek(64)
+	begin, err := in.Peek(formatBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("%s: %w", inputName(name), err)
 	}
@@ -111,7 +158,7 @@ func (x *importer) file(ctx context.Context, name string, alone bool) (made bool
 		return false, x.send(ctx, name, in)
 	}
 	if !alone {
-		return false, usage("%s is an export of Abeyance, of which a log is made: import it alone", inputName(name))
+		return false, notAlone(name)
 	}
 	return true, x.makeLog(ctx, name, &sized{in, uint64(size)})
 }
@@ -237,7 +284,7 @@ func (x *importer) sum(f *importedFile) {
 	verb, records := "imported", ""
 	switch {
 	case f.Seq != nil:
-		records = fmt.Sprintf(" (records %d to %d)", *f.Seq, *f.LastSeq)
+		records = fmt.Sprintf(" (%s)", describeRecords(api.Change{Seq: f.Seq, LastSeq: f.LastSeq}))
 	case x.dry:
 		verb = "would be imported"
 	}
@@ -253,7 +300,7 @@ func (x *importer) sum(f *importedFile) {
 	case g.Imported:
 		x.env.say("  the groups that it defines are in force, as version %d", g.Version)
 	case !g.InForce:
-		x.env.say("  it defines %s that differ from those in force; --groups puts them in force", counted(len(g.Found), "group"))
+		x.env.say("  its definition of %s differs from what is in force; --groups puts it in force", counted(len(g.Found), "group"))
 	}
 }
 
@@ -267,6 +314,11 @@ func (x *importer) makeLog(ctx context.Context, name string, file *sized) error 
 	case x.env.dataDir == "" && !x.dry:
 		return usage("where to? Name an empty directory with --data-dir (%s)", envDataDir)
 	}
+	if x.dry && x.env.dataDir != "" {
+		if err := boltlog.CheckEmpty(x.env.dataDir); err != nil {
+			return notEmpty(err)
+		}
+	}
 	reading := x.env.newProgress("reading the export")
 	defer reading.done()
 	counted := &countingReader{r: file, each: func(n uint64) { reading.reach(n, file.bytes) }}
@@ -279,11 +331,8 @@ func (x *importer) makeLog(ctx context.Context, name string, file *sized) error 
 		return fmt.Errorf("%s: %w", inputName(name), err)
 	}
 	head, err := x.fill(ctx, name, in)
-	if _, full := errors.AsType[*boltlog.NotEmptyError](err); full {
-		return &exitError{exitConflict, err}
-	}
 	if err != nil {
-		return err
+		return notEmpty(err)
 	}
 	if !x.dry {
 		x.env.say("Put the identities.json that belongs to it into %s, if there is one, then:\n  abeyance serve --data-dir %s", x.env.dataDir, x.env.dataDir)
@@ -297,6 +346,14 @@ func (x *importer) makeLog(ctx context.Context, name string, file *sized) error 
 		_, err := fmt.Fprintf(w, "import ok: log %s, %d records, head %s, %s\n", answer.LogID, answer.Seq, answer.Hash, where)
 		return err
 	})
+}
+
+// notEmpty gives a directory that has something in it its exit code.
+func notEmpty(err error) error {
+	if _, full := errors.AsType[*boltlog.NotEmptyError](err); full {
+		return &exitError{exitConflict, err}
+	}
+	return err
 }
 
 // fill stores the records of an export, or with a dry run only reads them.

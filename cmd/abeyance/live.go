@@ -190,7 +190,7 @@ func timeless(answer any) ([]byte, error) {
 func strip(v any) {
 	switch v := v.(type) {
 	case map[string]any:
-		for _, name := range []string{"now", "as_of_seq", "head", "sentence", "seconds", "sums"} {
+		for _, name := range []string{"now", "as_of_seq", "head", "next_page_token", "sentence", "seconds", "sums"} {
 			delete(v, name)
 		}
 		for _, member := range v {

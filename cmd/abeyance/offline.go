@@ -57,7 +57,7 @@ func (env *environment) whyOffline(ctx context.Context, q whyQuestion) (answer *
 		return nil, err
 	}
 	x, err := projection.Explain(state, projection.Question{
-		Account: a.ids.Stored(q.account), Target: q.target, Provider: q.provider, Model: q.model,
+		Account: a.ids.Stored(q.account), Target: q.target, Provider: q.provider, Model: q.model, Limit: q.limit,
 	}, at, func(seq events.Seq) (events.Record, error) { return a.past.Record(ctx, seq) })
 	if err != nil {
 		return nil, err
@@ -81,26 +81,28 @@ func (a *archive) at(ctx context.Context, m projection.Moment) (*projection.Stat
 	return state, m.At, nil
 }
 
-// eventsOffline reads the history out of the log.
-func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], err error) {
+// eventsOffline reads the history out of the log. more tells that there are records beyond
+// the limit.
+func (env *environment) eventsOffline(ctx context.Context, q eventQuery) (page *api.Page[api.EventRow], more bool, err error) {
 	a, err := env.openArchive(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	page = &api.Page[api.EventRow]{AsOfSeq: uint64(a.past.State.Head().Seq), Now: api.Time{Time: env.now()}, Items: []api.EventRow{}}
 	for row, err := range a.rows(ctx, q) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if page.Items = append(page.Items, row); q.limit > 0 && len(page.Items) == q.limit {
-			break
+		if q.limit > 0 && len(page.Items) == q.limit {
+			return page, true, nil
 		}
+		page.Items = append(page.Items, row)
 	}
 	if len(page.Items) == 0 {
-		return page, a.knows(ctx, q, a.past.State.Groups())
+		return page, false, a.knows(ctx, q, a.past.State.Groups())
 	}
-	return page, nil
+	return page, false, nil
 }
 
 // rows yields the records that a query asks for; an error ends them.

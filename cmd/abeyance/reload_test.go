@@ -222,7 +222,7 @@ func TestReloadHappensWholeOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.edit(next + twoAccounts + "groups: []\nbootstrap: none\n")
-	untouched("groups that drop a suspension", projection.CodeSuspensionLive, c.name+":10: groups: the definition would drop 1 manual suspensions")
+	untouched("groups that drop a suspension", projection.CodeSuspensionLive, c.name+":10: groups: the definition would drop 1 manual suspension,")
 	c.edit(next + "acounts: []\n")
 	untouched("an unknown key", "", c.name+`:7: unknown key "acounts"`)
 	c.edit(next + "accounts: [\n")

@@ -48,12 +48,17 @@ func (env *environment) stepThrough(ctx context.Context, q stepQuery) error {
 
 // online asks the daemon for the records page by page, and for the cells.
 func (p *stepper) online(ctx context.Context, c *client, q stepQuery) error {
-	last, query := q.to.Seq, params("order", "asc", "account", q.account, "page_size", "100")
-	if !q.from.At.IsZero() {
-		query.Set("since", q.from.At.Format(time.RFC3339Nano))
+	first, last, err := c.stepRange(ctx, q)
+	if err != nil {
+		return err
 	}
-	if !q.to.At.IsZero() {
-		query.Set("until", q.to.At.Add(1).Format(time.RFC3339Nano))
+	query := params("order", oldestFirst, "account", q.account, "page_size", "100")
+	if first > 0 { // records are ordered by their times, too
+		var r api.EventRow
+		if err := c.do(ctx, get(fmt.Sprint("/v1/events/", first), nil), &r); err != nil {
+			return err
+		}
+		query.Set("since", r.At.Format(time.RFC3339Nano))
 	}
 	for {
 		var page api.Page[api.EventRow]
@@ -62,20 +67,12 @@ func (p *stepper) online(ctx context.Context, c *client, q stepQuery) error {
 		}
 		for _, r := range page.Items {
 			switch {
-			case events.Seq(r.Seq) <= q.from.Seq:
+			case r.Seq <= first:
 				continue
-			case last > 0 && events.Seq(r.Seq) > last:
+			case r.Seq > last:
 				return nil
 			}
-			s := step{Record: r}
-			var err error
-			if s.Before, err = c.cellsAt(ctx, r, r.Seq-1); err == nil {
-				s.After, err = c.cellsAt(ctx, r, r.Seq)
-			}
-			if err != nil {
-				return err
-			}
-			if more, err := p.show(&s); err != nil || !more {
+			if more, err := p.ask(ctx, c, r); err != nil || !more {
 				return err
 			}
 		}
@@ -86,13 +83,56 @@ func (p *stepper) online(ctx context.Context, c *client, q stepQuery) error {
 	}
 }
 
-// cellsAt fetches the cells of a record's accounts as of a seq.
+// stepRange returns the records that a walk is between: it begins after the first, with
+// the state at it, and ends with the last.
+func (c *client) stepRange(ctx context.Context, q stepQuery) (first, last uint64, err error) {
+	var head api.HeadAnswer
+	if err = c.do(ctx, get("/v1/head", nil), &head); err == nil {
+		first, err = c.seqAt(ctx, q.from, 0)
+	}
+	if err == nil {
+		last, err = c.seqAt(ctx, q.to, head.Seq)
+	}
+	if err == nil && first > last {
+		err = refusal(projection.CodeInvalid, "the range is empty: it begins after its end")
+	}
+	return first, last, err
+}
+
+// seqAt returns the newest record at a moment, which the daemon refuses if it is to come;
+// open is that of the zero one.
+func (c *client) seqAt(ctx context.Context, m projection.Moment, open uint64) (uint64, error) {
+	if m == (projection.Moment{}) {
+		return open, nil
+	}
+	var page api.Page[api.CellRow]
+	err := c.do(ctx, get("/v1/cells", params("at", pointText(m), "page_size", "1")), &page)
+	return page.AsOfSeq, err
+}
+
+// ask shows a record with the cells that the daemon tells of, and reports whether to go on.
+func (p *stepper) ask(ctx context.Context, c *client, r api.EventRow) (more bool, err error) {
+	s := step{Record: r}
+	if s.Before, err = c.cellsAt(ctx, r, r.Seq-1); err == nil {
+		s.After, err = c.cellsAt(ctx, r, r.Seq)
+	}
+	if err != nil {
+		return false, err
+	}
+	return p.show(&s)
+}
+
+// cellsAt fetches the cells of a record's accounts as of a seq; new groups may concern all.
 func (c *client) cellsAt(ctx context.Context, r api.EventRow, seq uint64) ([]api.CellRow, error) {
+	if seq == 0 {
+		return nil, nil
+	}
+	accounts := accountsOf(r)
+	if r.Kind == string(events.KindGroupsDefined) {
+		accounts = []string{""}
+	}
 	var rows []api.CellRow
-	for _, account := range accountsOf(r) {
-		if seq == 0 {
-			continue
-		}
+	for _, account := range accounts {
 		page, err := pages[api.CellRow](ctx, c, get("/v1/cells", params("account", account, "at", fmt.Sprint("seq:", seq))), 0)
 		if e, ok := errors.AsType[*problemError](err); ok && e.Code == api.Code(projection.CodeUnknownAccount) {
 			continue // not yet, or no more
@@ -101,6 +141,11 @@ func (c *client) cellsAt(ctx context.Context, r api.EventRow, seq uint64) ([]api
 			return nil, err
 		}
 		rows = append(rows, page.Items...)
+	}
+	for i := range rows {
+		if rows[i].Cooling != nil {
+			rows[i].Cooling.NextProbeAt = api.Time{} // what would come of it, the records tell
+		}
 	}
 	return rows, nil
 }
@@ -114,7 +159,6 @@ func accountsOf(r api.EventRow) []string {
 	for _, c := range r.Data.Cells {
 		list = append(list, c.Account)
 	}
-	slices.Sort(list)
 	return slices.Compact(list)
 }
 
@@ -137,7 +181,7 @@ func (p *stepper) offline(ctx context.Context, q stepQuery) (err error) {
 		}
 		s := step{Record: api.NewEventRow(w.Record, a.ids)}
 		for _, t := range w.Accounts {
-			s.Before = append(s.Before, api.NewCellRows(w.GroupsBefore, t.Was, w.Record.At, a.ids)...)
+			s.Before = append(s.Before, api.NewCellRows(w.GroupsBefore, t.Was, w.Before, a.ids)...)
 			s.After = append(s.After, api.NewCellRows(w.GroupsAfter, t.Is, w.Record.At, a.ids)...)
 		}
 		more, err := p.show(&s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type whyQuestion struct {
 	account, target, provider, model string
 	at                               projection.Moment // zero: now
+	limit                            int               // of the cells explained; 0: all
 }
 
 func newWhyCommand(env *environment) *cobra.Command {
@@ -67,6 +69,7 @@ something has changed (with -o jsonl as one line).`,
 	f.StringVar(&q.provider, "provider", "", "ask about all accounts of this `provider`")
 	f.StringVar(&q.model, "model", "", "with --provider: the `model` as a client names it")
 	f.StringVar(&at, "at", "", "as it was at this `moment`: RFC 3339, 2h (ago) or seq:N")
+	f.IntVarP(&q.limit, "limit", "n", 100, "explain at most `n` cells; 0: all")
 	f.BoolVar(&check, "check", false, "exit with 3 if it is blocked")
 	f.BoolVarP(&watch, watchFlag, "w", false, "go on showing it, until Ctrl-C")
 	return cmd
@@ -82,6 +85,8 @@ func (q *whyQuestion) take(verb string, args []string) error {
 		return usage("--provider and --model belong together")
 	case !asksModel && len(args) == 0:
 		return usage("%s what? Name an ACCOUNT, or --provider and --model", verb)
+	case q.limit < 0:
+		return usage("--limit %d is negative", q.limit)
 	}
 	if len(args) > 0 {
 		q.account = args[0]
@@ -101,8 +106,29 @@ func (env *environment) why(ctx context.Context, q whyQuestion) (*api.WhyAnswer,
 	if c == nil {
 		return env.whyOffline(ctx, q)
 	}
-	answer := new(api.WhyAnswer)
-	return answer, c.do(ctx, q.call(), answer)
+	return q.fetch(ctx, c)
+}
+
+// fetch asks the daemon, page by page.
+func (q *whyQuestion) fetch(ctx context.Context, c *client) (*api.WhyAnswer, error) {
+	ask, answer := q.call(), new(api.WhyAnswer)
+	for {
+		size := maxPage
+		if q.limit > 0 {
+			size = min(size, q.limit-len(answer.Cells))
+		}
+		ask.query.Set("page_size", strconv.Itoa(size))
+		next := new(api.WhyAnswer)
+		if err := c.do(ctx, ask, next); err != nil {
+			return nil, err
+		}
+		next.Cells = append(answer.Cells, next.Cells...)
+		answer = next
+		if answer.NextPageToken == nil || len(answer.Cells) == q.limit {
+			return answer, nil
+		}
+		ask.query.Set("page_token", *answer.NextPageToken)
+	}
 }
 
 func (env *environment) watchWhy(ctx context.Context, q whyQuestion, check bool) error {
@@ -117,8 +143,8 @@ func (env *environment) watchWhy(ctx context.Context, q whyQuestion, check bool)
 		if err != nil {
 			return nil, err
 		}
-		a := new(api.WhyAnswer)
-		if err := c.do(ctx, q.call(), a); err != nil {
+		a, err := q.fetch(ctx, c)
+		if err != nil {
 			return nil, err
 		}
 		return &picture{answer: a, at: a.Now.Time, frozen: true, paint: func(env *environment, _ time.Time) error {
@@ -140,7 +166,7 @@ func writeWhy(w io.Writer, a *api.WhyAnswer) error {
 		writeWhyCell(&b, &a.Cells[i], a.Now.Time)
 	}
 	if more := a.CellCount - len(a.Cells); more > 0 {
-		fmt.Fprintf(&b, "\nand %s\n", counted(more, "more cell"))
+		fmt.Fprintf(&b, "\nand %s; --limit 0 shows all\n", counted(more, "more cell"))
 	}
 	fmt.Fprintf(&b, "\ngroups version %d, policy version %d, as of record %d\n", a.GroupsVersion, a.PolicyVersion, a.AsOfSeq)
 	_, err := io.WriteString(w, b.String())
@@ -165,6 +191,7 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 		line("clamp", describeClamp(c))
 	}
 	line("evidence", c.Evidence)
+	line("decided", describeBasis(c))
 	for _, r := range c.Causes {
 		line(fmt.Sprintf("record %d", r.Seq), fmt.Sprintf("%s by %s: %s", r.At.UTC().Format(time.RFC3339), actorOf(r), r.Text))
 	}
@@ -175,6 +202,19 @@ func writeWhyCell(b *strings.Builder, c *api.WhyCell, now time.Time) {
 		}
 		line("ends by", text)
 	}
+}
+
+// describeBasis says what a block was decided under, and by which record.
+func describeBasis(c *api.WhyCell) string {
+	if c.DecidedSeq == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("by record %d, under groups version %d (record %d), policy version %d (record %d)",
+		c.DecidedSeq, c.GroupsVersion, c.GroupsSeq, c.PolicyVersion, c.PolicySeq)
+	if c.Step > 0 {
+		text += fmt.Sprintf(", step %d of the ladder", c.Step)
+	}
+	return text
 }
 
 // describeClamp says what the policy's bound left of a hint.

@@ -60,12 +60,21 @@ func openDir(dir string, create bool) (*os.Root, error) {
 	return root, nil
 }
 
-// makeDir makes one directory. A missing parent is more often a typing error or a
-// disk that is not mounted than a wish.
-func makeDir(dir string) error {
+// parentOf returns the directory that dir is in. That it is missing is more often a typing
+// error or a disk that is not mounted than a wish.
+func parentOf(dir string) (string, error) {
 	parent := filepath.Dir(filepath.Clean(dir))
 	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
-		return &MissingError{Path: parent, Advice: "it is the parent of the data directory " + dir + "; make it first, or correct the path"}
+		return "", &MissingError{Path: parent, Advice: "it is the parent of the data directory " + dir + "; make it first, or correct the path"}
+	}
+	return parent, nil
+}
+
+// makeDir makes one directory.
+func makeDir(dir string) error {
+	parent, err := parentOf(dir)
+	if err != nil {
+		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("making the data directory: %w", err)

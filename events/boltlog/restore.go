@@ -35,6 +35,22 @@ func Restore(ctx context.Context, r io.Reader, dir string, progress func(done, t
 	return intoEmpty(dir, func(root *os.Root) (events.Head, error) { return receive(ctx, r, root, progress) })
 }
 
+// CheckEmpty says whether a log could be made in the directory dir, and makes nothing. The
+// errors are a *NotEmptyError if there is something in it, and a *MissingError if not even
+// its parent exists.
+func CheckEmpty(dir string) (err error) {
+	root, err := openDir(dir, false)
+	if _, missing := errors.AsType[*MissingError](err); missing {
+		_, err = parentOf(dir)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return checkEmpty(root)
+}
+
 // intoEmpty makes a data directory: build stores the log as log.db.new and checks it.
 func intoEmpty(dir string, build func(root *os.Root) (events.Head, error)) (head events.Head, err error) {
 	root, err := openDir(dir, true)
