@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,14 +70,9 @@ func bothWays(t *testing.T, s *session, command string, lines []string) []comman
 
 // TestRefusalsAreTheSameWithoutTheDaemon: the same words and the same exit codes.
 func TestRefusalsAreTheSameWithoutTheDaemon(t *testing.T) {
-	files := t.TempDir()
-	s := startSession(t, files, incident.End().Format(time.RFC3339))
-	if err := os.WriteFile(filepath.Join(files, "none.yaml"), []byte("bootstrap: none\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s := startSession(t, t.TempDir(), incident.End().Format(time.RFC3339))
 	want := map[string]int{
 		"episodes --from seq:99999": exitUsage, "replay --from seq:99999": exitUsage, "replay --from seq:10 --to seq:5": exitUsage,
-		"replay --from seq:4300 --groups " + files + "/none.yaml": exitConflict,
 		"export --target nope": exitNotFound, "export --account nobody": exitNotFound, "export --from seq:99999": exitUsage,
 		"export --target gemini-pro --from seq:5900": exitOK, // a group that is no more
 		"why ag-04 codex-main":                       exitNotFound, "why ag-04 nope": exitNotFound, "why nobody": exitNotFound, "events --target nope": exitNotFound,
