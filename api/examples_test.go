@@ -138,12 +138,13 @@ func exampleText(t *testing.T, a answer) json.RawMessage {
 	}
 	for pattern, fixed := range map[string]string{
 		`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`: "019ab000-0000-7000-8000-000000000000",
-		`\b[0-9a-f]{64}\b`:            strings.Repeat("0123456789abcdef", 4),
-		`acct_[0-9a-f]{20}`:           "acct_0123456789abcdef0123",
-		`aby_[A-Za-z0-9_-]{43}`:       "aby_" + strings.Repeat("x", 43),
-		`"record":"[A-Za-z0-9+/=]+"`:  `"record":"AQID"`,
-		`"created_at":"2[-0-9T:.]+Z"`: `"created_at":"2026-11-23T09:00:00.000Z"`,
-		`"expires_at":"2[-0-9T:.]+Z"`: `"expires_at":"2026-11-23T21:00:00.000Z"`,
+		`\b[0-9a-f]{64}\b`:                            strings.Repeat("0123456789abcdef", 4),
+		`acct_[0-9a-f]{20}`:                           "acct_0123456789abcdef0123",
+		`(aby_[a-z-]+_)[a-z2-7]{8}_[A-Za-z0-9_-]{43}`: "${1}abcd2345_" + strings.Repeat("x", 43),
+		`("name": *"[^"]*",\s*"id": *")[a-z2-7]{8}"`:  `${1}abcd2345"`,
+		`"record":"[A-Za-z0-9+/=]+"`:                  `"record":"AQID"`,
+		`"created_at":"2[-0-9T:.]+Z"`:                 `"created_at":"2026-11-23T09:00:00.000Z"`,
+		`"expires_at":"2[-0-9T:.]+Z"`:                 `"expires_at":"2026-11-23T21:00:00.000Z"`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, fixed)
 	}

@@ -2,27 +2,11 @@ package api
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"strings"
 
 	"github.com/abeyance/abeyance/events"
 )
-
-// tokenBytes is the length of a token's secret, before it is written in base64.
-const tokenBytes = 32
-
-// wellFormed reports whether a text has the form of the tokens made here: the prefix and
-// 32 bytes. What is shorter is never looked up, whoever put its hash into the file.
-func wellFormed(plain string) bool {
-	text, ok := strings.CutPrefix(plain, tokenPrefix)
-	if !ok || len(text) != base64.RawURLEncoding.EncodedLen(tokenBytes) {
-		return false
-	}
-	var secret [tokenBytes]byte
-	n, err := base64.RawURLEncoding.Strict().Decode(secret[:], []byte(text))
-	return err == nil && n == tokenBytes
-}
 
 // samples are values that stand in documentation, here or of programs that Abeyance
 // replaces, and secrets that are no secret.
@@ -32,7 +16,7 @@ func samples() []string {
 		"your-api-key", "your-api-key-1", "your-management-key", "your-secret-key", "MANAGEMENT_PASSWORD", "TOKEN", "aby_", "aby_TOKEN", "aby_secret",
 	}
 	for _, c := range "A0ax-_" {
-		list = append(list, tokenPrefix+strings.Repeat(string(c), base64.RawURLEncoding.EncodedLen(tokenBytes)))
+		list = append(list, tokenPrefix+strings.Repeat(string(c), secretLen))
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,8 @@ func TestTokensAreRandom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		secret, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(plain, "aby_"))
+		head := "aby_read_" + idOf(b.tokens, fmt.Sprint("t", i)) + "_"
+		secret, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(plain, head))
 		if err != nil || len(secret) != 32 || seen[plain] || !api.WellFormed(plain) {
 			t.Fatalf("token %q: %v", plain, err)
 		}
@@ -52,6 +54,38 @@ func TestTokensAreRandom(t *testing.T) {
 	for j := range always {
 		if always[j] != 0 || never[j] != 0xff {
 			t.Errorf("byte %d has bits that never change", j)
+		}
+	}
+}
+
+// idOf returns the id of a token by its name.
+func idOf(tokens *api.Tokens, name string) string {
+	list := tokens.List()
+	return list[slices.IndexFunc(list, func(k api.TokenRow) bool { return k.Name == name })].ID
+}
+
+// TestATokenSaysWhatItIs: its scopes and its id stand before its secret. One of the form of
+// before is as good.
+func TestATokenSaysWhatItIs(t *testing.T) {
+	b := newBench(t)
+	plain, err := b.tokens.Create("both", []api.Scope{api.ScopeRoute, api.ScopeRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := idOf(b.tokens, "both")
+	if head := "aby_read-route_" + id + "_"; len(id) != 8 || !strings.HasPrefix(plain, head) || len(plain) != len(head)+43 {
+		t.Errorf("id %q, token %q", id, plain)
+	}
+	secret := plain[len(plain)-43:]
+	if !api.WellFormed("aby_" + secret) {
+		t.Error("a token of the form of before is refused")
+	}
+	for _, wrong := range []string{
+		"aby_read_" + secret, "aby_read_" + id + secret, "aby__" + id + "_" + secret, "aby_read_" + id + "_x" + secret,
+		"aby_Read_" + id + "_" + secret, "aby_" + strings.Repeat("read-", 60) + "read_" + id + "_" + secret,
+	} {
+		if api.WellFormed(wrong) {
+			t.Errorf("%q is taken for a token", wrong)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 // TokenRow is one token. The token itself is shown only once, when it is made.
 type TokenRow struct {
 	Name      string  `json:"name"`
+	ID        string  `json:"id" doc:"it stands in the token before its secret, so that one that was found somewhere can be told and ended; empty: the token was not made here"`
 	Scopes    []Scope `json:"scopes" nullable:"false"`
 	CreatedAt Time    `json:"created_at"`
 }

@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,14 +24,13 @@ import (
 const (
 	// TokensFile holds names, scopes and SHA-256 of the tokens, as JSON:
 	//
-	//	{"version": 1, "tokens": [{"name", "scopes", "sha256", "created_at"}, ...]}
+	//	{"version": 1, "tokens": [{"name", "id", "scopes", "sha256", "created_at"}, ...]}
 	TokensFile = "tokens.json"
 	// TokenFile holds the first admin token in clear, for the CLI on this machine.
 	TokenFile = "token"
 )
 
 const (
-	tokenPrefix   = "aby_" // so that a scanner for leaked secrets knows one
 	tokensVersion = 1
 	maxTokens     = 256
 	firstToken    = "admin"
@@ -59,6 +56,7 @@ type Tokens struct {
 // token is one entry; never changed once published.
 type token struct {
 	Name      string      `json:"name"`
+	ID        string      `json:"id,omitempty"` // it stands in the token, too; empty: made by hand
 	Scopes    []Scope     `json:"scopes"`
 	SHA256    events.Hash `json:"sha256"`
 	CreatedAt time.Time   `json:"created_at"`
@@ -131,7 +129,8 @@ func (t *Tokens) read() ([]token, error) {
 // first makes the first admin token. Its file comes first: a token that nobody
 // holds would lock everybody out.
 func (t *Tokens) first(path string) error {
-	plain := newToken()
+	scopes := []Scope{ScopeAdmin}
+	id, plain := newToken(scopes)
 	// O_EXCL neither follows a symbolic link nor opens what somebody else put there.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -143,19 +142,12 @@ func (t *Tokens) first(path string) error {
 	}
 	_, err = f.WriteString(plain + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = t.add(firstToken, []Scope{ScopeAdmin}, plain)
+		err = t.add(token{Name: firstToken, ID: id, Scopes: scopes}, plain)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("making the first token: %w", err), os.Remove(path))
 	}
 	return nil
-}
-
-// newToken returns a token of 32 random bytes.
-func newToken() string {
-	var secret [tokenBytes]byte
-	rand.Read(secret[:]) // never fails; see crypto/rand
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
 // Create makes a token and returns it, the only time it can be seen. Errors wrap
@@ -173,8 +165,8 @@ func (t *Tokens) Create(name string, scopes []Scope) (string, error) {
 			return "", fmt.Errorf("%w: %q is no scope: they are %v", ErrTokenInvalid, s, Scopes())
 		}
 	}
-	plain := newToken()
-	return plain, t.add(name, scopes, plain)
+	id, plain := newToken(scopes)
+	return plain, t.add(token{Name: name, ID: id, Scopes: scopes}, plain)
 }
 
 func validTokenName(name string) bool {
@@ -186,17 +178,18 @@ func validTokenName(name string) bool {
 	return ok
 }
 
-func (t *Tokens) add(name string, scopes []Scope, plain string) error {
+// add keeps a token that was made.
+func (t *Tokens) add(k token, plain string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	list := *t.list.Load()
 	switch {
-	case slices.ContainsFunc(list, func(k token) bool { return k.Name == name }):
-		return fmt.Errorf("%w: %q", ErrTokenExists, name)
+	case slices.ContainsFunc(list, func(known token) bool { return known.Name == k.Name }):
+		return fmt.Errorf("%w: %q", ErrTokenExists, k.Name)
 	case len(list) >= maxTokens:
 		return fmt.Errorf("%w: there are %d tokens, the most there can be", ErrTokenInvalid, maxTokens)
 	}
-	k := token{Name: name, Scopes: scopes, SHA256: sha256.Sum256([]byte(plain)), CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	k.SHA256, k.CreatedAt = sha256.Sum256([]byte(plain)), time.Now().UTC().Truncate(time.Millisecond)
 	k.begin()
 	return t.replace(append(slices.Clone(list), k))
 }
@@ -247,7 +240,7 @@ func (t *Tokens) List() []TokenRow {
 }
 
 func (k *token) row() TokenRow {
-	return TokenRow{Name: k.Name, Scopes: slices.Clone(k.Scopes), CreatedAt: Time{k.CreatedAt}}
+	return TokenRow{Name: k.Name, ID: k.ID, Scopes: slices.Clone(k.Scopes), CreatedAt: Time{k.CreatedAt}}
 }
 
 // find returns the entry of a token as a client presents it, or nil. Every entry is

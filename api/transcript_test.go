@@ -148,7 +148,8 @@ func shown(a answer) string {
 	for pattern, name := range map[string]string{
 		`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`: `"CORRELATION"`, `"[0-9a-f]{64}"`: `"HASH"`,
 		`acct_[0-9a-f]{20}`: `acct_PSEUDONYM`, `"record":"[A-Za-z0-9+/=]+"`: `"record":"RECORD"`,
-		`"created_at": "[^"]+"`: `"created_at": "TIME"`, `"expires_at": "[^"]+"`: `"expires_at": "TIME"`, `aby_[A-Za-z0-9_-]{43}`: "aby_SECRET",
+		`"created_at": "[^"]+"`: `"created_at": "TIME"`, `"expires_at": "[^"]+"`: `"expires_at": "TIME"`, `(aby_[a-z-]+_)[a-z2-7]{8}_[A-Za-z0-9_-]{43}`: "${1}ID_SECRET",
+		`("name": *"[^"]*",\s*"id": *")[a-z2-7]{8}"`: `${1}ID"`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, name)
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -189,16 +190,20 @@ func params(pairs ...string) url.Values {
 // maxPage is how much of a list is asked for at once: the most that the API gives.
 const maxPage = 1000
 
+// pageSize is how many items to ask for if some are there of a limit; 0: all are wanted.
+func pageSize(limit, there int) int {
+	if limit == 0 {
+		return maxPage
+	}
+	return min(maxPage, limit-there)
+}
+
 // pages fetches a list page by page until limit items are there; 0: all. The answer
 // is that of the first page with the items of all.
 func pages[T any](ctx context.Context, c *client, q call, limit int) (*api.Page[T], error) {
 	all := new(api.Page[T])
 	for {
-		size := maxPage
-		if limit > 0 {
-			size = min(size, limit-len(all.Items))
-		}
-		q.query.Set("page_size", fmt.Sprint(size))
+		q.query.Set("page_size", strconv.Itoa(pageSize(limit, len(all.Items))))
 		page := new(api.Page[T])
 		if err := c.do(ctx, q, page); err != nil {
 			return nil, err

@@ -258,3 +258,13 @@ func TestRefusalsWithoutADaemonHaveTheSameExitCodes(t *testing.T) {
 		}
 	}
 }
+
+func TestPageSize(t *testing.T) {
+	for _, c := range []struct{ limit, there, want int }{
+		{0, 0, maxPage}, {0, 3000, maxPage}, {5, 0, 5}, {5, 4, 1}, {1500, 0, maxPage}, {1500, 1000, 500},
+	} {
+		if n := pageSize(c.limit, c.there); n != c.want {
+			t.Errorf("%d of %d are there: %d are asked for, want %d", c.there, c.limit, n, c.want)
+		}
+	}
+}

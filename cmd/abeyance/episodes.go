@@ -137,7 +137,7 @@ func (q *episodeQuery) fetch(ctx context.Context, c *client) (*api.EpisodePage, 
 	}
 	page := new(api.EpisodePage)
 	for {
-		query.Set("page_size", strconv.Itoa(min(1000, cmp.Or(q.limit-len(page.Items), 1000))))
+		query.Set("page_size", strconv.Itoa(pageSize(q.limit, len(page.Items))))
 		next := new(api.EpisodePage)
 		if err := c.do(ctx, get("/v1/episodes", query), next); err != nil {
 			return nil, err

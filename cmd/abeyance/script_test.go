@@ -5,8 +5,10 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +24,11 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as an operator does: the scripts are in
 // tests/cli, beside the other whole-program tests.
 func TestScripts(t *testing.T) {
+	// Where the tests run under nohup SIGHUP is ignored, and would be by all that a script
+	// starts. Caught here, it is for those as it is elsewhere.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("..", "..", "tests", "cli"),
 		Setup: func(e *testscript.Env) error {

@@ -41,6 +41,7 @@ func newTokenListCommand(env *environment) *cobra.Command {
 				answer: answer, items: answer.Items, empty: "no tokens",
 				columns: []column[api.TokenRow]{
 					{"NAME", func(t api.TokenRow) string { return t.Name }},
+					{"ID", func(t api.TokenRow) string { return t.ID }},
 					{"SCOPES", func(t api.TokenRow) string { return scopeList(t.Scopes) }},
 					{"CREATED", func(t api.TokenRow) string { return relative(t.CreatedAt.Time, env.now()) }},
 				},
@@ -69,7 +70,8 @@ func newTokenCreateCommand(env *environment) *cobra.Command {
   operate  suspend, lift and clear; includes read
   admin    the pool, its rules and tokens; includes all
 
-NAME stands in the log as operator:NAME or proxy:NAME.`,
+NAME stands in the log as operator:NAME or proxy:NAME. The token itself begins with its
+scopes and an id, which 'token list' shows: so one that turns up somewhere can be ended.`,
 		Example: "  (umask 077; abeyance token create proxy-1 --scope route > proxy-1.token)",
 		Args:    arguments(1, 1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

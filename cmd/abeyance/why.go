@@ -113,11 +113,7 @@ func (env *environment) why(ctx context.Context, q whyQuestion) (*api.WhyAnswer,
 func (q *whyQuestion) fetch(ctx context.Context, c *client) (*api.WhyAnswer, error) {
 	ask, answer := q.call(), new(api.WhyAnswer)
 	for {
-		size := maxPage
-		if q.limit > 0 {
-			size = min(size, q.limit-len(answer.Cells))
-		}
-		ask.query.Set("page_size", strconv.Itoa(size))
+		ask.query.Set("page_size", strconv.Itoa(pageSize(q.limit, len(answer.Cells))))
 		next := new(api.WhyAnswer)
 		if err := c.do(ctx, ask, next); err != nil {
 			return nil, err
