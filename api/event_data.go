@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/abeyance/abeyance/events"
@@ -63,6 +64,8 @@ func eventData(event events.Event, book *identity.Book) EventData {
 		return EventData{Loss: &EventLoss{
 			Log: e.Log, Seq: uint64(e.Seq), Hash: e.Hash.String(), From: uint64(e.From), FromHash: e.FromHash.String(),
 		}}
+	case *events.SettingsChanged:
+		return settingsData(e)
 	default:
 		return EventData{} // unreachable: the kinds are sealed
 	}
@@ -94,6 +97,13 @@ func expiredData(e *events.Expired, book *identity.Book) EventData {
 	d := EventData{Dimension: string(e.Dimension), Due: Time{e.Due}}
 	for _, c := range e.Cells {
 		d.Cells = append(d.Cells, CellRef{book.Given(c.Account), c.Target})
+	}
+	return d
+}
+
+func settingsData(e *events.SettingsChanged) (d EventData) {
+	for _, c := range e.Changes {
+		d.Settings = append(d.Settings, EventSetting(c))
 	}
 	return d
 }
@@ -142,9 +152,19 @@ func eventText(event events.Event) string {
 		return e.Target + " imported " + projection.ImportText(e)
 	case *events.LossAccepted:
 		return fmt.Sprintf("the log went on from record %d although it had held record %d: the rest is lost", e.From, e.Seq)
+	case *events.SettingsChanged:
+		return settingsText(e.Changes)
 	default:
 		return string(event.Kind())
 	}
+}
+
+func settingsText(changes []events.SettingChange) string {
+	var parts []string
+	for _, c := range changes {
+		parts = append(parts, fmt.Sprintf("%s from %s to %s", c.Key, cmp.Or(c.From, "nothing"), cmp.Or(c.To, "nothing")))
+	}
+	return "settings changed: " + strings.Join(parts, ", ")
 }
 
 func limitText(e *events.LimitObserved) string {

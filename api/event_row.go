@@ -55,6 +55,7 @@ type EventData struct {
 	Definition *EventRevision `json:"definition,omitempty" doc:"of groups or policy"`
 	Import     *EventImport   `json:"import,omitempty"`
 	Loss       *EventLoss     `json:"loss,omitempty"`
+	Settings   []EventSetting `json:"settings,omitempty" doc:"that a reload of the configuration changed"`
 
 	// DefinedGroups and DefinedPolicy are long, and no part of lists.
 	DefinedGroups *GroupsDefinition `json:"defined_groups,omitempty" doc:"all of it; GET /v1/events/{seq} only"`
@@ -108,6 +109,13 @@ type EventLoss struct {
 	Hash     string `json:"hash"`
 	From     uint64 `json:"from" doc:"the newest record that was left"`
 	FromHash string `json:"from_hash"`
+}
+
+// EventSetting is one setting that changed, as text; empty: it was not set, or is not.
+type EventSetting struct {
+	Key  string `json:"key" doc:"as in the configuration"`
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // EventImport is what another system said about a cell.

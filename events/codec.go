@@ -20,6 +20,8 @@ const (
 	MaxRaw         = 128     // a hint as sent
 	MaxLost        = 12      // losing hints kept with one record
 	MaxExpired     = 256     // cells of one expired record
+	MaxSettings    = 16      // changes of one settings_changed record
+	MaxSetting     = 128     // a setting's value
 	MaxTarget      = MaxID + len(ModelTarget)
 	maxList        = 10_000 // groups, aliases, overrides
 )
@@ -406,4 +408,14 @@ func (e *LossAccepted) fields(c *wire.Codec) {
 	c.Fixed(e.Hash[:])
 	wire.Uint(c, &e.From)
 	c.Fixed(e.FromHash[:])
+}
+
+func (e *SettingsChanged) fields(c *wire.Codec) {
+	payload(c, e.Kind(), 1)
+	wire.Slice(c, &e.Changes, MaxSettings, func(c *wire.Codec, s *SettingChange) {
+		c.Array(3)
+		c.String(&s.Key, MaxName)
+		c.String(&s.From, MaxSetting)
+		c.String(&s.To, MaxSetting)
+	})
 }

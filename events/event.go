@@ -22,6 +22,7 @@ const (
 	KindPolicyDefined    Kind = "policy_defined"
 	KindImported         Kind = "imported"
 	KindLossAccepted     Kind = "loss_accepted"
+	KindSettingsChanged  Kind = "settings_changed"
 )
 
 // Kinds lists every kind this binary knows.
@@ -29,7 +30,7 @@ func Kinds() []Kind {
 	return []Kind{
 		KindLimitObserved, KindSuspended, KindLifted, KindCooldownCleared, KindRecheckRequested, KindExpired, KindRecovered,
 		KindAccountAdded, KindAccountChanged, KindAccountRemoved, KindGroupsDefined, KindPolicyDefined, KindImported,
-		KindLossAccepted,
+		KindLossAccepted, KindSettingsChanged,
 	}
 }
 
@@ -262,6 +263,14 @@ type LossAccepted struct {
 	FromHash Hash
 }
 
+// SettingsChanged records what a reload of the configuration changed beside accounts, groups
+// and policy, which have records of their own: whether picks are blocked at all, say. A reload
+// that changes more than one record holds has several.
+type SettingsChanged struct{ Changes []SettingChange }
+
+// SettingChange is one setting, by its key in the configuration, as text; empty: not set.
+type SettingChange struct{ Key, From, To string }
+
 // Kind implements Event.
 func (*LimitObserved) Kind() Kind { return KindLimitObserved }
 
@@ -304,6 +313,9 @@ func (*Imported) Kind() Kind { return KindImported }
 // Kind implements Event.
 func (*LossAccepted) Kind() Kind { return KindLossAccepted }
 
+// Kind implements Event.
+func (*SettingsChanged) Kind() Kind { return KindSettingsChanged }
+
 func (*LimitObserved) isEvent()    {}
 func (*Suspended) isEvent()        {}
 func (*Lifted) isEvent()           {}
@@ -318,6 +330,7 @@ func (*GroupsDefined) isEvent()    {}
 func (*PolicyDefined) isEvent()    {}
 func (*Imported) isEvent()         {}
 func (*LossAccepted) isEvent()     {}
+func (*SettingsChanged) isEvent()  {}
 
 // newEvent returns an empty event of the kind, or nil if the kind is unknown.
 func newEvent(k Kind) stored {
@@ -350,6 +363,8 @@ func newEvent(k Kind) stored {
 		return new(Imported)
 	case KindLossAccepted:
 		return new(LossAccepted)
+	case KindSettingsChanged:
+		return new(SettingsChanged)
 	default:
 		return nil
 	}

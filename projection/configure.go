@@ -22,6 +22,8 @@ type Configure struct {
 	// removed. Observed accounts stay: nobody configured them. An account that is
 	// suspended by hand is not dropped: the command is refused and names it.
 	WholePool bool
+	// Settings are what changes besides, to be recorded: nothing here depends on them.
+	Settings []events.SettingChange
 }
 
 // decide implements Intent. Definitions come before the pool, so that what they count
@@ -46,10 +48,24 @@ func (c *Configure) decide(d *decider) error {
 	if err := putAccounts(c.Accounts).decide(d); err != nil {
 		return err
 	}
+	for changes := range slices.Chunk(c.Settings, events.MaxSettings) {
+		d.emit("", settingsChanged(changes))
+	}
 	if d.out.Unchanged = ""; len(d.out.Drafts) == 0 {
 		d.unchanged("the configuration is so already")
 	}
 	return nil
+}
+
+// settingsChanged is the record of some changes. Values are whatever a file has.
+func settingsChanged(changes []events.SettingChange) *events.SettingsChanged {
+	e := &events.SettingsChanged{}
+	for _, c := range changes {
+		e.Changes = append(e.Changes, events.SettingChange{
+			Key: events.Scrub(c.Key, events.MaxName), From: events.Scrub(c.From, events.MaxSetting), To: events.Scrub(c.To, events.MaxSetting),
+		})
+	}
+	return e
 }
 
 // removeOthers removes the configured accounts that are not listed.

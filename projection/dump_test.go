@@ -52,7 +52,7 @@ func TestRule03SnapshotsNeverChange(t *testing.T) {
 func TestDumpFormatRisesWithTheEvents(t *testing.T) {
 	first := "account_added account_changed account_removed cooldown_cleared expired groups_defined imported lifted " +
 		"limit_observed loss_accepted policy_defined recheck_requested recovered suspended"
-	kinds := map[int]string{1: first, 2: first, 3: first}
+	kinds := map[int]string{1: first, 2: first, 3: strings.Replace(first, "suspended", "settings_changed suspended", 1)}
 	var known []string
 	for _, k := range events.Kinds() {
 		known = append(known, string(k))

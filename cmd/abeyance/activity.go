@@ -148,6 +148,8 @@ func describeActivity(r events.Record) (target, message string, attrs []slog.Att
 		return "", "policy defined", []slog.Attr{slog.Uint64("version", e.Version), slog.String("by", r.Actor)}
 	case *events.LossAccepted:
 		return "", "going on without lost records", []slog.Attr{slog.Uint64("held", uint64(e.Seq)), slog.Uint64("left", uint64(e.From))}
+	case *events.SettingsChanged:
+		return "", "", nil // the reload tells of each
 	case *events.Imported:
 		return e.Target, "imported", append(cellAttrs(r, e.Target), slog.String("source", e.Source),
 			slog.String("cooling_until", instantOr(e.CoolUntil, "-")), slog.Bool("suspended", e.Suspended), slog.String("by", r.Actor))

@@ -79,7 +79,7 @@ func TestCompletionsOfWhatTheDaemonKnows(t *testing.T) {
 		{"watch --actor |", "operator:mira proxy:p"},
 		{"token delete |", "proxy-1 guest"},
 		{"token create |", ""},
-		{"events --kind s|", "suspended"},
+		{"events --kind s|", "suspended settings_changed"},
 		{"status --status c|", "cooling"},
 		{"wait work-1 --for cooling,su|", "cooling,suspended"},
 		{"clear --class quota|", "quota_exhausted"},

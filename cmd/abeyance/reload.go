@@ -168,6 +168,10 @@ func (r *reloader) plan(s *projection.State) (*reloadPlan, error) {
 	if p.do, err = next.file.configure(s, r.d.ids, r.d.engine.Now()); err != nil {
 		return nil, p.refused(err)
 	}
+	changed, _ := r.ownChanges(p)
+	for _, c := range changed {
+		p.do.Settings = append(p.do.Settings, events.SettingChange{Key: c.Key, From: c.From, To: c.To})
+	}
 	return p, nil
 }
 
@@ -262,6 +266,16 @@ func changeAttrs(c *api.SettingChange) []any {
 // what only a restart would change. Accounts are called by their given ids or, in the log,
 // by the stored ones.
 func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []events.Draft, given bool) (changed, restart []api.SettingChange) {
+	changed, restart = r.ownChanges(p)
+	changed = append(changed, p.next.logChanges(before, drafts, r.d.ids, given)...)
+	slices.SortFunc(changed, byKey)
+	return changed, restart
+}
+
+func byKey(a, b api.SettingChange) int { return cmp.Compare(a.Key, b.Key) }
+
+// ownChanges lists the changes of the settings beside the log, by key.
+func (r *reloader) ownChanges(p *reloadPlan) (changed, restart []api.SettingChange) {
 	seen := map[string]bool{}
 	note := func(key, to, origin string) {
 		seen[key] = true
@@ -283,8 +297,6 @@ func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []eve
 		}
 	}
 	changed = append(changed, p.unshown...)
-	changed = append(changed, p.next.logChanges(before, drafts, r.d.ids, given)...)
-	byKey := func(a, b api.SettingChange) int { return cmp.Compare(a.Key, b.Key) }
 	slices.SortFunc(changed, byKey)
 	slices.SortFunc(restart, byKey)
 	return changed, restart

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/abeyance/abeyance/api"
+	"github.com/abeyance/abeyance/events"
 	"github.com/abeyance/abeyance/projection"
 	"github.com/abeyance/abeyance/router"
 )
@@ -169,7 +170,12 @@ func TestReloadPutsAllOfAFileInForce(t *testing.T) {
 			t.Errorf("record %d is by %s for %s", r.Seq, r.Actor, r.OnBehalfOf)
 		}
 	}
-	if len(records) != 5 || !c.engine.View().ObserveOnly || !slices.Equal(c.accounts(), []string{"a1", "b@example.com"}) {
+	// What is not the log's is in it, too: who looks back sees since when nothing was blocked.
+	settings, ok := records[len(records)-1].Event.(*events.SettingsChanged)
+	if !ok || !slices.Contains(settings.Changes, events.SettingChange{Key: "observe_only", From: "false", To: "true"}) {
+		t.Errorf("the last record is %+v", records[len(records)-1].Event)
+	}
+	if len(records) != 6 || !c.engine.View().ObserveOnly || !slices.Equal(c.accounts(), []string{"a1", "b@example.com"}) {
 		t.Errorf("%d records, observe only %t, the pool %v", len(records), c.engine.View().ObserveOnly, c.accounts())
 	}
 	for range 3 {

@@ -56,6 +56,9 @@ func filled() []events.Event {
 			Log: "0195a1d2-7e3c-7b9a-8f10-2b5d6c7e8f91", Seq: 90_000, Hash: sha256.Sum256([]byte("lost")),
 			From: 80_000, FromHash: sha256.Sum256([]byte("left")),
 		},
+		&events.SettingsChanged{Changes: []events.SettingChange{
+			{Key: "observe_only", From: "false", To: "true"}, {Key: "webhooks.ops", To: "to hooks.example.com"},
+		}},
 	}
 }
 

@@ -48,6 +48,8 @@ func (o *object) data(event events.Event) {
 		o.imported(e)
 	case *events.LossAccepted:
 		o.loss(e)
+	case *events.SettingsChanged:
+		o.settings(e.Changes)
 	}
 }
 
@@ -200,4 +202,15 @@ func (o *object) loss(e *events.LossAccepted) {
 	o.needUint("from", uint64(e.From))
 	o.hash("from_hash", e.FromHash)
 	o.end(outer)
+}
+
+func (o *object) settings(changes []events.SettingChange) {
+	o.list("settings", len(changes), func(i int) {
+		outer := o.n
+		o.open()
+		o.needText("key", changes[i].Key)
+		o.needText("from", changes[i].From)
+		o.needText("to", changes[i].To)
+		o.end(outer)
+	})
 }

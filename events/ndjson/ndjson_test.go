@@ -233,7 +233,7 @@ func TestFirstLine(t *testing.T) {
 		`"abeyance_export":1`:                 `"abeyance_export":0`,
 		`"log":"` + logID:                     `"log":"`,
 		`"first_seq":1`:                       `"first_seq":0`,
-		`"last_seq":14`:                       `"last_seq":13`,
+		`"last_seq":15`:                       `"last_seq":13`,
 		`{"abeyance_export`:                   `["abeyance_export`,
 		`"prev":"`:                            `"prev":"0`,
 		logID:                                 strings.Replace(logID, "0", "1", 1),
