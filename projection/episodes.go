@@ -185,10 +185,10 @@ func find(list []block, key episodeKey) *block {
 func (b *block) movedTo(was, is []block) *block {
 	for i := range is {
 		n := &is[i]
-		if n.key.block != b.key.block || n.started != b.started || n.key == b.key {
+		if n.id() != b.id() || n.key == b.key {
 			continue
 		}
-		if before := find(was, n.key); before == nil || before.started != b.started {
+		if before := find(was, n.key); before == nil || before.id() != b.id() {
 			return n
 		}
 	}
@@ -243,13 +243,11 @@ func (x *episodes) count(r events.Record, e *events.LimitObserved) {
 		open.LongestHint = max(open.LongestHint, longestAsked(e))
 		open.Model = cmp.Or(open.Model, e.Model)
 	}
-	for _, target := range []string{e.Target, events.TargetAll} {
-		if open := x.open[episodeKey{r.Account, target, StatusSuspended}]; open != nil {
-			open.answered(e)
-		}
-		if e.Target == events.TargetAll {
-			break
-		}
+	if open := x.open[episodeKey{r.Account, e.Target, StatusSuspended}]; open != nil {
+		open.answered(e)
+	}
+	if open := x.open[episodeKey{r.Account, events.TargetAll, StatusSuspended}]; open != nil && e.Target != events.TargetAll {
+		open.answered(e)
 	}
 }
 

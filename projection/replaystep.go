@@ -86,6 +86,12 @@ func (x *replayer) fact(r events.Record) {
 	x.would.apply(r, nil)
 }
 
+// instead lets another event happen in the other world than the record's.
+func (x *replayer) instead(r events.Record, e events.Event) {
+	r.Event = e
+	x.fact(r)
+}
+
 // limit decides an observation again.
 func (x *replayer) limit(r events.Record, e *events.LimitObserved) error {
 	x.out.Observations++
@@ -177,9 +183,7 @@ func (x *replayer) cleared(r events.Record, e *events.CooldownCleared) error {
 		return nil
 	}
 	for _, target := range x.clearable(r, e, a) {
-		n := r
-		n.Event = &events.CooldownCleared{Target: target, Reason: e.Reason, Until: e.Until}
-		x.fact(n)
+		x.instead(r, &events.CooldownCleared{Target: target, Reason: e.Reason, Until: e.Until})
 	}
 	return nil
 }

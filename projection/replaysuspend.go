@@ -90,12 +90,6 @@ func (x *replayer) elsewhere(r events.Record) {
 	}
 }
 
-// instead lets another event happen in the other world than the record's.
-func (x *replayer) instead(r events.Record, e events.Event) {
-	r.Event = e
-	x.fact(r)
-}
-
 // liftable returns the targets of what stands in the other world for a suspension.
 func (x *replayer) liftable(account, target string) (targets []string) {
 	was, would := x.was.Account(account), x.would.Account(account)

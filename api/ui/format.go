@@ -97,3 +97,17 @@ func isUnknown(err error) bool {
 	problem, ok := errors.AsType[*api.Problem](err)
 	return ok && problem.Code == api.Code(projection.CodeUnknownAccount)
 }
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -158,8 +158,8 @@ func (t *timeline) lane(p *page, account, provider, target string) *lane {
 // lanes of its own.
 func (t *timeline) alone(l *lane, from, to time.Time) template.URL {
 	// Addresses have whole seconds, and a range has its least length.
-	to = slices.MinFunc([]time.Time{to.Add(time.Second - 1), t.now}, time.Time.Compare)
-	from = slices.MinFunc([]time.Time{slices.MaxFunc([]time.Time{from, t.From}, time.Time.Compare), to.Add(-minRange)}, time.Time.Compare)
+	to = earlier(to.Add(time.Second-1), t.now)
+	from = earlier(later(from, t.From), to.Add(-minRange))
 	q := t.ranged(from, to)
 	maps.Copy(q, l.apart)
 	return "ui/timeline?" + query(q)
@@ -208,7 +208,7 @@ func (l *lane) follow(b bar) {
 func (b *bar) join(next bar) {
 	b.Count++
 	b.W = max(b.W, round(next.X+next.W-b.X))
-	b.To = slices.MaxFunc([]time.Time{b.To, next.To}, time.Time.Compare)
+	b.To = later(b.To, next.To)
 	if b.Block != next.Block {
 		b.Block = ""
 	}

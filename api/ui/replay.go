@@ -173,11 +173,7 @@ func (p *page) edge(query map[string]string) (uint64, error) {
 // Minute is the moment a minute before or after this one, as the API takes it: none is
 // after now.
 func (r *replayPage) Minute(n int) string {
-	at := r.Now.Add(time.Duration(n) * time.Minute)
-	if at.After(r.present) {
-		at = r.present
-	}
-	return at.UTC().Format(time.RFC3339Nano)
+	return earlier(r.Now.Add(time.Duration(n)*time.Minute), r.present).UTC().Format(time.RFC3339Nano)
 }
 
 // Blocked says how many cells are in which state, in words.

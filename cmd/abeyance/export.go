@@ -15,10 +15,8 @@ import (
 
 	"github.com/abeyance/abeyance/api"
 	"github.com/abeyance/abeyance/events"
-	"github.com/abeyance/abeyance/events/boltlog"
 	"github.com/abeyance/abeyance/events/ndjson"
 	"github.com/abeyance/abeyance/projection"
-	"github.com/abeyance/abeyance/projection/identity"
 )
 
 func newExportCommand(env *environment) *cobra.Command {
@@ -170,7 +168,7 @@ func (c *lineCounter) Write(b []byte) (int, error) {
 
 // read reads the log of a stopped daemon.
 func (x *export) read(ctx context.Context, w io.Writer) (err error) {
-	open := x.open
+	open := x.env.openRecords
 	if x.query.Target != "" {
 		open = x.env.openArchive // the fold tells which groups there are
 	}
@@ -199,28 +197,6 @@ func (x *export) read(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	return out.Close()
-}
-
-// open opens the data directory, and folds nothing. Each record is checked as it is read,
-// so that opening the log need not.
-func (x *export) open(ctx context.Context) (*archive, error) {
-	ids, err := identity.Open(filepath.Join(x.env.dataDir, identity.FileName))
-	if err != nil {
-		return nil, err
-	}
-	reading := x.env.newProgress("reading the log")
-	defer reading.done()
-	log, err := boltlog.Open(x.env.dataDir, &boltlog.Options{
-		ReadOnly: true, Restore: func(events.Head, []byte) error { return nil },
-		Replay: func(events.Record) error {
-			reading.step()
-			return ctx.Err()
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &archive{Log: log, ids: ids, past: &projection.Past{State: projection.NewState()}}, nil
 }
 
 // header says what is asked for of the log. An account or a group that no record tells of

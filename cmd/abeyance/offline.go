@@ -27,10 +27,33 @@ type archive struct {
 
 // openArchive opens the data directory and folds its log.
 func (env *environment) openArchive(ctx context.Context) (*archive, error) {
-	p, f := env.newProgress("reading the log"), projection.NewFolding()
-	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Restore: f.Restore, Replay: func(r events.Record) error {
+	f := projection.NewFolding()
+	a, err := env.openUnfolded(ctx, f.Restore, f.Apply)
+	if err != nil {
+		return nil, err
+	}
+	a.past = &projection.Past{Log: a.Log, State: f.State.Snapshot(), Now: env.now().UTC(), Checkpoints: a.Log}
+	return a, nil
+}
+
+// openRecords opens the data directory, and folds nothing: for whoever reads records, each of
+// which is checked as it is read.
+func (env *environment) openRecords(ctx context.Context) (*archive, error) {
+	a, err := env.openUnfolded(ctx, func(events.Head, []byte) error { return nil }, func(events.Record) {})
+	if err != nil {
+		return nil, err
+	}
+	a.past = &projection.Past{State: projection.NewState()}
+	return a, nil
+}
+
+// openUnfolded opens the data directory, and hands out the state of a checkpoint and the
+// records after it, as [boltlog.Options] say. The archive has no past yet.
+func (env *environment) openUnfolded(ctx context.Context, restore func(events.Head, []byte) error, apply func(events.Record)) (*archive, error) {
+	p := env.newProgress("reading the log")
+	log, err := boltlog.Open(env.dataDir, &boltlog.Options{ReadOnly: true, Restore: restore, Replay: func(r events.Record) error {
 		p.step()
-		f.Apply(r)
+		apply(r)
 		return ctx.Err()
 	}})
 	p.done()
@@ -41,8 +64,7 @@ func (env *environment) openArchive(ctx context.Context) (*archive, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	past := &projection.Past{Log: log, State: f.State.Snapshot(), Now: env.now().UTC(), Checkpoints: log}
-	return &archive{log, ids, past}, nil
+	return &archive{Log: log, ids: ids}, nil
 }
 
 // whyOffline explains the state of a stopped daemon, or one of its past.

@@ -132,8 +132,9 @@ type reloadPlan struct {
 	rows  []effectiveRow // those of the settings that are not in the log
 	do    *projection.Configure
 	apply []func()
-	// unshown are the changes that no rows tell.
-	unshown []api.SettingChange
+	// changed and restart are the changes of the settings that are not in the log, by key:
+	// those that it brings, and those that only a restart would.
+	changed, restart []api.SettingChange
 }
 
 // plan reads the settings anew and checks everything that can be checked beforehand.
@@ -162,14 +163,14 @@ func (r *reloader) plan(s *projection.State) (*reloadPlan, error) {
 			if err != nil {
 				return nil, &api.ConfigError{Err: err}
 			}
-			p.unshown = append(p.unshown, list...)
+			p.changed = append(p.changed, list...)
 		}
 	}
 	if p.do, err = next.file.configure(s, r.d.ids, r.d.engine.Now()); err != nil {
 		return nil, p.refused(err)
 	}
-	changed, _ := r.ownChanges(p)
-	for _, c := range changed {
+	r.compare(p)
+	for _, c := range p.changed {
 		p.do.Settings = append(p.do.Settings, events.SettingChange{Key: c.Key, From: c.From, To: c.To})
 	}
 	return p, nil
@@ -236,14 +237,15 @@ const maxToldChanges = 100
 
 // done is what a reload came to, or would.
 func (r *reloader) done(p *reloadPlan, before *projection.State, o projection.Outcome) api.Reloaded {
-	d := api.Reloaded{File: p.next.file.name, Owned: p.next.file.owned(), Outcome: o}
-	d.Changed, d.NeedsRestart = r.changes(p, before, o.Drafts, true)
-	return d
+	return api.Reloaded{
+		File: p.next.file.name, Owned: p.next.file.owned(), Outcome: o,
+		Changed: r.changes(p, before, o.Drafts, true), NeedsRestart: p.restart,
+	}
 }
 
 // tell logs what changed. Lines hold stored ids only.
 func (r *reloader) tell(p *reloadPlan, before *projection.State, o *projection.Outcome) {
-	changed, restart := r.changes(p, before, o.Drafts, false)
+	changed := r.changes(p, before, o.Drafts, false)
 	for i, c := range changed {
 		if i == maxToldChanges {
 			r.d.logger.Info(fmt.Sprintf("and %d more settings changed", len(changed)-i))
@@ -251,10 +253,10 @@ func (r *reloader) tell(p *reloadPlan, before *projection.State, o *projection.O
 		}
 		r.d.logger.Info("setting changed", changeAttrs(&c)...)
 	}
-	for _, c := range restart {
+	for _, c := range p.restart {
 		r.d.logger.Warn("setting needs a restart", changeAttrs(&c)...)
 	}
-	r.d.logger.Info("configuration loaded", "file", p.next.file.name, "changed", len(changed), "need_restart", len(restart),
+	r.d.logger.Info("configuration loaded", "file", p.next.file.name, "changed", len(changed), "need_restart", len(p.restart),
 		"records", len(o.Records), "seq", uint64(o.AsOf))
 }
 
@@ -262,29 +264,27 @@ func changeAttrs(c *api.SettingChange) []any {
 	return []any{slog.String("key", c.Key), slog.String("from", c.From), slog.String("to", c.To), slog.String("origin", c.Origin)}
 }
 
-// changes lists what changes with the drafts for the log and the settings beside it, and
-// what only a restart would change. Accounts are called by their given ids or, in the log,
-// by the stored ones.
-func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []events.Draft, given bool) (changed, restart []api.SettingChange) {
-	changed, restart = r.ownChanges(p)
-	changed = append(changed, p.next.logChanges(before, drafts, r.d.ids, given)...)
+// changes lists what changes, with the drafts for the log, by key. Accounts are called by
+// their given ids or, in the log, by the stored ones.
+func (r *reloader) changes(p *reloadPlan, before *projection.State, drafts []events.Draft, given bool) []api.SettingChange {
+	changed := slices.Concat(p.changed, p.next.logChanges(before, drafts, r.d.ids, given))
 	slices.SortFunc(changed, byKey)
-	return changed, restart
+	return changed
 }
 
 func byKey(a, b api.SettingChange) int { return cmp.Compare(a.Key, b.Key) }
 
-// ownChanges lists the changes of the settings beside the log, by key.
-func (r *reloader) ownChanges(p *reloadPlan) (changed, restart []api.SettingChange) {
+// compare completes a plan's changes by what its rows tell.
+func (r *reloader) compare(p *reloadPlan) {
 	seen := map[string]bool{}
 	note := func(key, to, origin string) {
 		seen[key] = true
 		if r.running[key] == to {
 			return
 		}
-		list := &restart
+		list := &p.restart
 		if r.live(key) {
-			list = &changed
+			list = &p.changed
 		}
 		*list = append(*list, api.SettingChange{Key: key, From: r.running[key], To: to, Origin: origin})
 	}
@@ -296,10 +296,8 @@ func (r *reloader) ownChanges(p *reloadPlan) (changed, restart []api.SettingChan
 			note(key, "", "")
 		}
 	}
-	changed = append(changed, p.unshown...)
-	slices.SortFunc(changed, byKey)
-	slices.SortFunc(restart, byKey)
-	return changed, restart
+	slices.SortFunc(p.changed, byKey)
+	slices.SortFunc(p.restart, byKey)
 }
 
 // request is reload for a request over the API.

@@ -141,8 +141,7 @@ func (b *tab) sound(what string) {
 func TestTheFocusGoesInOrder(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	last := -1
 	for range 12 {
 		b.press(kb.Tab)

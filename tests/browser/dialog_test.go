@@ -27,12 +27,8 @@ const last = `!document.getElementById('act-confirm').hidden && document.getElem
 // While a dialog is open somebody else takes the last other account: it says so at once, and
 // asks for what it asks before a group loses its last one.
 func TestTheDialogFollowsThePool(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
-	b := s.enter()
-	b.visit("ui/cell?account=team-1&target=claude")
-	b.live()
+	s := openPair(t)
+	b := s.follow("ui/cell?account=team-1&target=claude")
 	b.act("suspend", "r")
 	b.wait("!document.getElementById('act-go').disabled")
 	s.suspend("team-2")
@@ -44,12 +40,8 @@ func TestTheDialogFollowsThePool(t *testing.T) {
 
 // A page that has not heard of it looks before it acts, and stops.
 func TestTheDialogLooksBeforeItActs(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
-	b := s.enter()
-	b.visit("ui/cell?account=team-1&target=claude")
-	b.live()
+	s := openPair(t)
+	b := s.follow("ui/cell?account=team-1&target=claude")
 	b.act("suspend", "of team-1")
 	b.wait("!document.getElementById('act-go').disabled")
 	b.see(false)

@@ -62,12 +62,8 @@ func (b *tab) confirm() {
 }
 
 func TestAnOperatorsActs(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
-	b := s.enter()
-	b.visit("ui/cell?account=team-1&target=claude")
-	b.live()
+	s := openPair(t)
+	b := s.follow("ui/cell?account=team-1&target=claude")
 	b.cellIs("available")
 
 	// A reason and a preview; the page changes when the event arrives.
@@ -111,8 +107,7 @@ func TestABulkClear(t *testing.T) {
 		s.account(id, "antigravity")
 		s.limit(id)
 	}
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	b.write("#filter", "group:claude")
 	b.act("clear", "the provider gave them back")
 	b.wait("document.getElementById('act-preview').innerText.includes('3 cells')")
@@ -160,9 +155,7 @@ func TestFilterAndOrder(t *testing.T) {
 }
 
 func TestTwoTabs(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
+	s := openPair(t)
 	browser := browse(t)
 	one := newTab(t, browser, s.url)
 	one.login(s.token, "Mia")
@@ -183,10 +176,7 @@ func TestTwoTabs(t *testing.T) {
 }
 
 func TestARestartOfTheDaemon(t *testing.T) {
-	s := open(t)
-	for _, id := range []string{"team-1", "team-2"} {
-		s.account(id, "antigravity")
-	}
+	s := openPair(t)
 	b := s.enter()
 	b.pardon(away()...)
 	b.live()
@@ -284,9 +274,7 @@ func TestBelowAPathPrefix(t *testing.T) {
 }
 
 func TestReplayBySliderAndKeyboard(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
+	s := openPair(t)
 	s.limit("team-1") // record 5
 	s.limit("team-2") // record 6
 	b := s.enter()

@@ -13,8 +13,7 @@ func TestALiveFreezeAppears(t *testing.T) {
 	for _, id := range []string{"team-1", "team-2", "team-3"} {
 		s.account(id, "antigravity")
 	}
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	b.wait(status+" === 'available'", "team-1")
 	eval[any](b, "window.untouched = document.querySelector('tr[data-account=\"team-2\"] [data-target=\"claude\"]'); 1")
 	s.limit("team-1")
@@ -33,8 +32,7 @@ func TestALiveFreezeAppears(t *testing.T) {
 func TestAnAccountWithoutGroups(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	s.account("m-1", "myprov")
 	everything := `document.querySelector('section[data-provider="myprov"] tr[data-account="m-1"] div[data-target="*"]')?.dataset.status === %s`
 	b.wait(everything, "available")
@@ -56,8 +54,7 @@ func TestAProbeFallsDue(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.limit("team-1")
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	const origin = `document.querySelector('tr[data-account="team-1"] td[data-target="claude"] .origin')`
 	b.wait(origin + ".innerText === 'automatic'")
 	eval[any](b, `const probe = Date.parse(`+origin+`.dataset.probe); Date.now = () => probe + 600_000; 1`)

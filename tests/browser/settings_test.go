@@ -12,8 +12,7 @@ func TestAnotherLanguageKeepsTheView(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("solo", "codex")
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	b.write("#filter", "provider:codex state:available")
 	const shown = "document.querySelectorAll('#grid tbody tr:not([hidden])').length === 1"
 	b.wait(shown)

@@ -39,6 +39,16 @@ func open(t *testing.T) *site {
 	return openDir(t, filepath.Join(t.TempDir(), "data"))
 }
 
+// openPair is open with two accounts, team-1 and team-2, of antigravity.
+func openPair(t *testing.T) *site {
+	t.Helper()
+	s := open(t)
+	for _, id := range []string{"team-1", "team-2"} {
+		s.account(id, "antigravity")
+	}
+	return s
+}
+
 // openDir is open over a directory that may be there.
 func openDir(t *testing.T, dir string) *site {
 	t.Helper()

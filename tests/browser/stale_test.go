@@ -32,9 +32,7 @@ func (b *tab) hold(part string) {
 
 // A record that comes while the answer about an earlier one is on its way is not lost.
 func TestARecordDuringAnAnswerIsNotLost(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
+	s := openPair(t)
 	browser := browse(t)
 	suspend := func(reason string) {
 		s.call(http.MethodPost, "/v1/suspend", map[string]any{"account": "team-1", "target": "claude", "reason": reason, "forever": true})
@@ -73,8 +71,7 @@ func TestARemovedAccountIsGone(t *testing.T) {
 	for _, id := range []string{"team-1", "team-2", "solo"} {
 		s.account(id, map[bool]string{true: "codex", false: "antigravity"}[id == "solo"])
 	}
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	two := newTab(t, b.ctx, s.url)
 	two.pardon("404")
 	two.visit("ui/cell?account=team-2&target=claude")
@@ -93,8 +90,7 @@ func TestTheFilterStays(t *testing.T) {
 	s := open(t)
 	s.account("a@example.com", "antigravity")
 	s.account("team-1", "antigravity")
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	b.write("#filter", "a@example.com")
 	const one = "document.querySelectorAll('#grid tbody tr:not([hidden])').length === 1"
 	b.wait(one)
@@ -113,8 +109,7 @@ func TestManyLongIDsAtOnce(t *testing.T) {
 	for i := range 150 {
 		s.account(fmt.Sprintf("%s-%03d", strings.Repeat("x", 200), i), "antigravity")
 	}
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	s.call(http.MethodPost, "/v1/suspend", map[string]any{"provider": "antigravity", "target": "claude", "reason": "r", "forever": true})
 	b.wait(`document.querySelectorAll('td[data-target="claude"][data-status="suspended"]').length === 150`)
 	b.live()
@@ -122,11 +117,8 @@ func TestManyLongIDsAtOnce(t *testing.T) {
 
 // What the dialog does is what it showed: while a field changes nothing can be confirmed.
 func TestNothingIsDoneThatWasNotShown(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
-	b := s.enter()
-	b.live()
+	s := openPair(t)
+	b := s.follow("")
 	b.act("suspend", "r")
 	b.write("#act-filter input[name=account]", "team-1")
 	b.wait("!document.getElementById('act-go').disabled")
@@ -143,11 +135,8 @@ func TestNothingIsDoneThatWasNotShown(t *testing.T) {
 // A tab that nobody sees holds no connection, of which a browser has six for all tabs; seen
 // again it goes on where it was. One that the browser kept is made anew.
 func TestATabThatNobodySees(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
-	b := s.enter()
-	b.live()
+	s := openPair(t)
+	b := s.follow("")
 	readers := func(n int) {
 		t.Helper()
 		text := ""
@@ -197,9 +186,7 @@ func (s *site) metrics() string {
 
 // An answer that comes late does not make a page live that is cut off.
 func TestCutOffIsNotLive(t *testing.T) {
-	s := open(t)
-	s.account("team-1", "antigravity")
-	s.account("team-2", "antigravity")
+	s := openPair(t)
 	b := s.enter()
 	b.pardon(away()...)
 	b.visit("ui/cell?" + url.Values{"account": {"team-1"}, "target": {"claude"}}.Encode())
@@ -225,9 +212,7 @@ func TestNewerRecordsOfTheFilters(t *testing.T) {
 	s := open(t)
 	s.account("user@example.com", "antigravity")
 	s.account("team-1", "antigravity")
-	b := s.enter()
-	b.visit("ui/audit")
-	b.live()
+	b := s.follow("ui/audit")
 	b.write("input[name=account]", "user@example.com")
 	b.click("form.tools button")
 	b.wait("new URL(location.href).searchParams.get('account')?.startsWith('acct_')")
@@ -244,8 +229,7 @@ func TestWhatRunsOutComesFirst(t *testing.T) {
 	s := open(t)
 	s.account("team-1", "antigravity")
 	s.account("solo", "codex")
-	b := s.enter()
-	b.live()
+	b := s.follow("")
 	b.wait("document.querySelector('section.pool').dataset.provider === 'antigravity'")
 	s.call(http.MethodPost, "/v1/suspend", map[string]any{"account": "solo", "reason": "r", "forever": true})
 	b.wait("document.querySelector('section.pool').dataset.provider === 'codex'")

@@ -242,6 +242,17 @@ func (s *site) enter() *tab {
 	return b
 }
 
+// follow enters, and returns when a page below the site follows the history.
+func (s *site) follow(path string) *tab {
+	s.t.Helper()
+	b := s.enter()
+	if path != "" { // the grid is what one enters by
+		b.visit(path)
+	}
+	b.live()
+	return b
+}
+
 // live waits until the page follows the history.
 func (b *tab) live() {
 	b.t.Helper()
