@@ -81,9 +81,9 @@ func (l *Log) commit(recs []events.Record) error {
 const keptValues = 1 << 20
 
 // named returns an error unless the file that was committed to is the one that the next
-// process will open: another one may have been moved over it. write is held.
+// process will open. write is held.
 func (l *Log) named() error {
-	same, err := isNamed(l.root, l.name, l.bolt.file)
+	same, err := l.bolt.isNamed()
 	if err == nil && !same {
 		err = fmt.Errorf("%s was replaced by another file while it was open", l.path())
 	}
@@ -136,7 +136,7 @@ func (l *Log) failed(head events.Head, recs []events.Record, cause error) error 
 // reopen opens the file anew and returns nil if it is sound and ends at head.
 func (l *Log) reopen(head events.Head) error {
 	l.mu.Lock()
-	err := l.bolt.db.Close()
+	err := l.bolt.close()
 	l.bolt = nil
 	if err == nil {
 		l.bolt, err = openBolt(l.root, l.name, false)

@@ -142,7 +142,7 @@ func (l *Log) release() error {
 	case l.bolt != nil && l.wedged:
 		l.bolt.discard()
 	case l.bolt != nil:
-		errs = append(errs, l.bolt.db.Close())
+		errs = append(errs, l.bolt.close())
 	}
 	l.bolt = nil
 	errs = append(errs, l.lock.release())

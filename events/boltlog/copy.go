@@ -174,7 +174,7 @@ func verifyFile(ctx context.Context, root *os.Root, name string, progress func(d
 	if l.bolt, err = openBolt(root, name, true); err != nil {
 		return head, err
 	}
-	defer func() { err = errors.Join(err, l.bolt.db.Close()) }()
+	defer func() { err = errors.Join(err, l.bolt.close()) }()
 	last := events.Seq(0)
 	if l.base, last, err = l.bolt.base(); err == nil {
 		err = l.bolt.checkPages()

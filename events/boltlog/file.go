@@ -57,14 +57,21 @@ func (b *boltFile) checkPages() error { return checkPages(b.file) }
 type boltFile struct {
 	db   *bbolt.DB
 	file *os.File // bbolt's own
+	root *os.Root // of the directory, the owner's
+	dir  *os.File // the directory, to ask about names in it
+	name string
 }
 
 // openBolt opens the log file of a name, which must exist and have a shape that is safe
 // to map.
 func openBolt(root *os.Root, name string, readOnly bool) (*boltFile, error) {
 	path := filepath.Join(root.Name(), name)
-	b := new(boltFile)
-	err := guard(func() (err error) {
+	b := &boltFile{root: root, name: name}
+	var err error
+	if b.dir, err = root.Open("."); err != nil {
+		return nil, fmt.Errorf("the data directory: %w", err)
+	}
+	err = guard(func() (err error) {
 		b.db, err = bbolt.Open(name, 0o600, &bbolt.Options{
 			Timeout:         time.Second,
 			ReadOnly:        readOnly,
@@ -75,7 +82,7 @@ func openBolt(root *os.Root, name string, readOnly bool) (*boltFile, error) {
 		return err
 	})
 	if err == nil {
-		if same, statErr := isNamed(root, name, b.file); statErr != nil || !same {
+		if same, statErr := b.isNamed(); statErr != nil || !same {
 			err = errors.Join(errors.New("was replaced while it was being opened"), statErr)
 		}
 	}
@@ -118,14 +125,14 @@ func (b *boltFile) grow(used int64, size int) error {
 	if mapAhead == 0 {
 		return nil // the file is as long as its mapping
 	}
-	info, err := b.file.Stat()
+	length, err := sizeOf(b.file)
 	if err != nil {
 		return err
 	}
 	// Pages that are not full, inner pages and the free list: twice the bytes and
 	// some pages are more than enough, and bbolt grows the file itself if not.
 	need := used + 2*int64(size) + 64<<10
-	if need <= info.Size() {
+	if need <= length {
 		return nil
 	}
 	if err := b.file.Truncate(need + growStep); err != nil {
@@ -133,6 +140,13 @@ func (b *boltFile) grow(used int64, size int) error {
 	}
 	return b.file.Sync()
 }
+
+// isNamed reports whether the file still has its name: another one may have been moved
+// over it.
+func (b *boltFile) isNamed() (bool, error) { return isNamed(b.root, b.dir, b.name, b.file) }
+
+// close waits for those who read.
+func (b *boltFile) close() error { return errors.Join(b.db.Close(), b.dir.Close()) }
 
 // discard gives back what a failed open or a panic left. bbolt's own Close may wait
 // for ever for a lock that the panic has not given back, so only the file is
@@ -142,6 +156,7 @@ func (b *boltFile) discard() {
 		unlock(b.file)
 		b.file.Close() // fails if bbolt has closed it
 	}
+	b.dir.Close()
 }
 
 // createLog makes a log with the given id: complete under another name, then

@@ -49,7 +49,7 @@ func (l *lock) take(root *os.Root) error {
 	if !ok {
 		return &LockedError{Path: path, PID: l.holder()}
 	}
-	if same, err := isNamed(root, nameLock, l.file); err != nil || !same {
+	if same, err := isSame(root, nameLock, l.file); err != nil || !same {
 		return errors.Join(&LockedError{Path: path}, err) // somebody put another file there meanwhile
 	}
 	if l.shared {
@@ -99,8 +99,8 @@ func (l *lock) release() error {
 	return errors.Join(err, l.file.Close())
 }
 
-// isNamed reports whether name is still the file f.
-func isNamed(root *os.Root, name string, f *os.File) (bool, error) {
+// isSame reports whether name is still the file f.
+func isSame(root *os.Root, name string, f *os.File) (bool, error) {
 	named, err := root.Lstat(name)
 	if err != nil {
 		return false, err
@@ -110,4 +110,12 @@ func isNamed(root *os.Root, name string, f *os.File) (bool, error) {
 		return false, err
 	}
 	return os.SameFile(named, opened), nil
+}
+
+func statSize(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
