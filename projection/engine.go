@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/abeyance/abeyance/events"
@@ -327,11 +326,7 @@ func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if c.CorrelationID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return Outcome{}, fmt.Errorf("no random id for the command: %w", err)
-		}
-		c.CorrelationID = id.String()
+		c.CorrelationID = newCorrelation()
 	}
 	c.Actor, c.OnBehalfOf = events.Scrub(c.Actor, events.MaxName), events.Scrub(c.OnBehalfOf, events.MaxID)
 	select {
@@ -355,12 +350,15 @@ func (e *Engine) Execute(ctx context.Context, c Command) (Outcome, error) {
 // wait returns what becomes of a command that is in the queue.
 func (e *Engine) wait(ctx context.Context, p *pending) (Outcome, error) {
 	select {
-	case <-p.done:
-		return e.leave(p)
-	case <-e.dead:
+	case <-e.dead: // before the writer looks into the queue a last time: it may have been sent too late
 		if p.withdraw() {
 			return Outcome{}, ErrStopped
 		}
+	default:
+	}
+	select {
+	case <-p.done:
+		return e.leave(p)
 	case <-ctx.Done():
 		if p.withdraw() {
 			return Outcome{}, ctx.Err()
