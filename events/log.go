@@ -22,7 +22,8 @@ type Log interface {
 	// *ConflictError; nothing happens either when the error wraps ErrFull or
 	// ErrClosed. After any other error the outcome is unknown: stop, and open the
 	// log anew. A context that ends before the write has begun prevents it;
-	// after that it is ignored. Appending nothing does nothing.
+	// after that it is ignored. Appending nothing does nothing. Records that have no
+	// hash get it; see Link.
 	Append(ctx context.Context, recs []Record) error
 
 	// Records yields the records after a seq in ascending order, as far as the head
@@ -64,14 +65,20 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("record %d does not continue the log: record %d is due", e.Actual, e.Expected)
 }
 
-// CheckAppend returns a *ConflictError unless recs are a chain that continues
-// head. Every implementation of Append begins with it.
-func CheckAppend(head Head, recs []Record) error {
-	for _, r := range recs {
-		if r.Seq != head.Seq+1 || ChainHash(head.Hash, r.encoded) != r.Hash || r.At.Before(head.At) {
+// Link checks that recs continue head, and gives those that [Sealer.Encode] left without
+// a hash theirs. It returns a *ConflictError if they do not. Every implementation of
+// Append begins with it.
+func Link(head Head, recs []Record) error {
+	for i := range recs {
+		r := &recs[i]
+		hash := ChainHash(head.Hash, r.encoded)
+		if r.Hash == (Hash{}) {
+			r.Hash = hash
+		}
+		if r.Seq != head.Seq+1 || r.Hash != hash || r.At.Before(head.At) {
 			return &ConflictError{Expected: head.Seq + 1, Actual: r.Seq}
 		}
-		head = head.Next(r)
+		head = head.Next(*r)
 	}
 	return nil
 }

@@ -171,6 +171,22 @@ const sealPiece = 32 << 10
 // Seal appends to recs what the function [Seal] returns. After an error recs is as it
 // was.
 func (x *Sealer) Seal(recs []Record, head Head, at time.Time, drafts []Draft) ([]Record, error) {
+	sealed, err := x.Encode(recs, head, at, drafts)
+	if err != nil {
+		return recs, err
+	}
+	prev := head.Hash
+	for i := len(recs); i < len(sealed); i++ {
+		prev = ChainHash(prev, sealed[i].encoded)
+		sealed[i].Hash = prev
+	}
+	return sealed, nil
+}
+
+// Encode is Seal without the chain: the records have no hashes until they are appended
+// to a log, and head needs none. So records can be made while those before them are
+// still on their way to the disk.
+func (x *Sealer) Encode(recs []Record, head Head, at time.Time, drafts []Draft) ([]Record, error) {
 	if x.codec == nil {
 		x.codec = wire.NewEncoder(nil)
 	}
@@ -178,22 +194,20 @@ func (x *Sealer) Seal(recs []Record, head Head, at time.Time, drafts []Draft) ([
 	if at.Before(head.At) {
 		at = head.At
 	}
-	sealed := recs
-	prev := head.Hash
-	for i, d := range drafts {
-		r := Record{Seq: head.Seq + Seq(i) + 1, At: at, Draft: d}
+	made := recs
+	for i := range drafts {
+		d := &drafts[i]
+		made = append(made, Record{Seq: head.Seq + Seq(i) + 1, At: at, Draft: *d})
+		r := &made[len(made)-1]
 		x.codec.Reset(x.scratch[:0])
-		encoded, err := encodeRecord(x.codec, &r)
+		encoded, err := encodeRecord(x.codec, r)
 		if err != nil {
 			return recs, fmt.Errorf("%s record for account %q: %w", d.Event.Kind(), d.Account, err)
 		}
 		x.scratch = encoded
 		r.encoded = x.keep(encoded, len(drafts)-i)
-		r.Hash = ChainHash(prev, r.encoded)
-		prev = r.Hash
-		sealed = append(sealed, r)
 	}
-	return sealed, nil
+	return made, nil
 }
 
 // keep returns a copy of a record's bytes, the first of n records to come.

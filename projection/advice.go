@@ -64,7 +64,7 @@ func (o *observation) wait(r *ReportResult) time.Duration {
 	if r.Until.After(o.d.now) {
 		return r.Until.Sub(o.d.now)
 	}
-	q := question{signal: o.Signal, now: o.d.now}
+	q := question{signal: &o.Signal, now: o.d.now}
 	for at := range q.instants() {
 		return at.Sub(o.d.now)
 	}

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -130,13 +129,13 @@ func BenchmarkWriter(b *testing.B) {
 					landed.records = append(landed.records, recs[0])
 					bytes += len(recs[0].Encoded()) + len(recs[0].Hash)
 				}
-				slices.Sort(s.changed)
-				changed := slices.Compact(s.changed)
+				changed := s.changed
 				published := s.Snapshot()
 				was := &View{State: old, Index: index}
-				index, _ = index.next(old, s.order(), changed, now)
+				u := index.update(old, s.orderOf(published, nil), changed, now)
+				index, _ = u.finish()
 				watch.lap(3)
-				landed.turned = m.turn(was, &View{State: published, Index: index}, changed, landed.records)
+				landed.turned = m.turn(was, &View{State: published, Index: index}, u.changed, landed.records)
 				m.appended(&landed, 0)
 				watch.lap(4)
 				old = published

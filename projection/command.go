@@ -24,6 +24,8 @@ type Intent interface {
 // Decision is what a command leads to. Without drafts nothing happens, and
 // Unchanged says why.
 type Decision struct {
+	// Drafts are what is to be recorded; in the [Outcome] of a command they are in its
+	// Records, and Drafts is nil.
 	Drafts    []events.Draft
 	Unchanged string
 	// Report answers a report.
@@ -94,9 +96,10 @@ func Decide(s *State, c Command, now time.Time) (Decision, error) {
 	return new(decider).run(s, c, now)
 }
 
-// run decides a command. A decider may be used again for the next.
+// run decides a command. A decider may be used again for the next, which overwrites the
+// drafts of this one.
 func (d *decider) run(s *State, c Command, now time.Time) (Decision, error) {
-	*d = decider{s: s, origin: c.Origin, now: now.UTC()}
+	*d = decider{s: s, origin: c.Origin, now: now.UTC(), out: Decision{Drafts: d.out.Drafts[:0]}}
 	if key := c.IdempotencyKey; key != "" {
 		if err := CheckID("the idempotency key", key); err != nil {
 			return Decision{}, refuse(CodeInvalid, "%v", err)
@@ -114,10 +117,11 @@ func (d *decider) run(s *State, c Command, now time.Time) (Decision, error) {
 	if err := c.Do.decide(d); err != nil {
 		return Decision{}, err
 	}
-	if d.out.DryRun {
-		d.out.Drafts = nil
+	out := d.out
+	if out.DryRun {
+		out.Drafts = nil
 	}
-	return d.out, nil
+	return out, nil
 }
 
 // decider is one run of Decide.
@@ -126,7 +130,8 @@ type decider struct {
 	origin events.Origin
 	now    time.Time
 	out    Decision
-	added  int // accounts added by the drafts so far
+	added  int    // accounts added by the drafts so far
+	report Report // the one being decided, which may be changed
 }
 
 func (d *decider) emit(account string, e events.Event) {

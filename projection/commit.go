@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -76,11 +78,12 @@ type batch struct {
 	here    bool        // the writer is to append it itself
 
 	// What is published once the records are durable, and the accounts that it changes;
-	// without a state until it is worked out.
-	view    View
-	gained  gains
-	changed []string
-	turned  turned
+	// without a state until somebody begins to work it out. It is done when preparing is.
+	view      View
+	gained    gains
+	changed   []string
+	turned    turned
+	preparing sync.WaitGroup
 }
 
 // run is the writer: the only goroutine that touches e.work and decides.
@@ -114,14 +117,15 @@ func (e *Engine) write() error {
 	for stop != nil || e.flying != nil {
 		var landed *batch
 		queue := e.queue
-		if stop == nil || len(e.deciding.taken) >= maxBatch {
+		if stop == nil || len(e.deciding.taken) >= maxBatch || len(e.appended) > 0 {
 			queue = nil
 		}
 		select {
 		case p := <-queue:
-			now := e.now().UTC()
-			e.decide(p, now)
-			e.take(now)
+			for now := e.now().UTC(); p != nil; p = e.more() {
+				e.decide(p, now)
+				e.take(now)
+			}
 			if e.flying != nil {
 				continue // the timer waits for what is published, which is as it was
 			}
@@ -141,6 +145,7 @@ func (e *Engine) write() error {
 		e.launch() // before the answers are given: the disk is what all wait for
 		landed.answer()
 		if landed != nil {
+			e.answered = landed.taken
 			e.tide.rise() // after the answers: whoever follows the log is in no hurry
 		}
 		e.appendHere()
@@ -186,7 +191,7 @@ func (e *Engine) refuse() {
 
 // take decides the commands that wait, up to a batch.
 func (e *Engine) take(now time.Time) {
-	for len(e.deciding.taken) < maxBatch {
+	for len(e.deciding.taken) < maxBatch && len(e.appended) == 0 {
 		select {
 		case p := <-e.queue:
 			e.decide(p, now)
@@ -196,12 +201,28 @@ func (e *Engine) take(now time.Time) {
 	}
 }
 
+// more lets callers send what they have while a batch is on its way to the disk, which is
+// long, and returns a command that came; nil: none. To wait for each by itself would cost
+// a switch of goroutines for every command.
+func (e *Engine) more() *pending {
+	if e.flying == nil || len(e.appended) > 0 || len(e.deciding.taken) >= maxBatch {
+		return nil
+	}
+	runtime.Gosched()
+	select {
+	case p := <-e.queue:
+		return p
+	default:
+		return nil
+	}
+}
+
 // decide runs one command on the working state, unless it was withdrawn.
 func (e *Engine) decide(p *pending, now time.Time) {
 	if !p.take() {
 		return
 	}
-	b := &e.deciding
+	b := e.deciding
 	if len(b.taken) == 0 {
 		b.before = e.work.head
 	}
@@ -212,7 +233,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		return
 	}
 	from := len(b.records)
-	if b.records, err = e.sealer.Seal(b.records, e.work.head, now, d.Drafts); err != nil {
+	if b.records, err = e.sealer.Encode(b.records, e.work.head, now, d.Drafts); err != nil {
 		p.err = refuse(CodeInvalid, "the command does not fit the log: %v", err)
 		if _, ok := p.command.Do.(*Expire); ok { // the clock is in a year that the log cannot hold
 			e.expireLater()
@@ -229,6 +250,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 			d.Report.Seq = recs[0].Seq
 		}
 	}
+	d.Drafts = nil // the decider's
 	p.outcome = Outcome{Decision: d, Records: recs}
 }
 
@@ -242,12 +264,12 @@ func (e *Engine) launch() {
 		e.take(now) // a storm of deadlines holds up no command for longer than one turn
 		e.decide(e.expiry(), now)
 	}
-	b := e.deciding
-	if len(b.taken) == 0 {
+	if len(e.deciding.taken) == 0 {
 		return
 	}
-	e.room = min(max(len(b.records), e.room-e.room/8), maxBatch)
-	e.deciding = batch{taken: make([]*pending, 0, len(b.taken)), records: make([]events.Record, 0, e.room)}
+	b := e.deciding
+	e.deciding = &batch{taken: e.answered[:0], records: nextRecords(b.records)}
+	e.answered = nil
 	if len(b.records) == 0 {
 		b.head = e.work.head // nothing that they rest on is on its way
 		b.answer()
@@ -255,10 +277,20 @@ func (e *Engine) launch() {
 	}
 	b.head, b.began = e.work.head, time.Now()
 	b.here = e.last <= few && len(b.taken) <= few && len(e.queue) == 0
-	e.last, e.flying = len(b.taken), &b
+	e.last, e.flying = len(b.taken), b
 	if !b.here {
 		go func() { e.appended <- e.log.Append(context.Background(), b.records) }()
 	}
+}
+
+// nextRecords returns room for the records of a batch: what is left behind those of the
+// batch before, so that none is thrown away, or new room for some such batches.
+func nextRecords(before []events.Record) []events.Record {
+	n := len(before)
+	if cap(before)-n >= n {
+		return before[n:n]
+	}
+	return make([]events.Record, 0, min(4*n, 2*maxBatch))
 }
 
 // few commands at a time are appended by the writer itself: to hand them to another
@@ -287,6 +319,7 @@ func (e *Engine) expiry() *pending {
 // error ends the writer.
 func (e *Engine) land(err error) (*batch, error) {
 	b := e.flying
+	b.preparing.Wait()
 	if errors.Is(err, events.ErrFull) {
 		e.reject(b, err)
 		return nil, nil
@@ -338,7 +371,7 @@ func (e *Engine) unknown(b *batch, err error) error {
 	after := e.abandon()
 	e.end(err) // before any caller hears of it: Err tells them why
 	e.fail(b, err)
-	e.fail(&after, ErrStopped)
+	e.fail(after, ErrStopped)
 	return err
 }
 
@@ -353,12 +386,12 @@ func (e *Engine) reject(b *batch, err error) {
 	e.expireLater()
 	err = fmt.Errorf("rejected: disk full; make room and send it again: %w", err)
 	e.fail(b, err)
-	e.fail(&after, err)
+	e.fail(after, err)
 }
 
 // abandon goes back to what is published, marked degraded, before any caller hears of
 // it. It returns what was being decided.
-func (e *Engine) abandon() (deciding batch) {
+func (e *Engine) abandon() (deciding *batch) {
 	deciding, e.flying = e.deciding, nil
 	e.degrade()
 	return deciding

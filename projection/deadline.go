@@ -33,7 +33,7 @@ type ruling struct {
 
 // question is what the policy is asked: a pure value.
 type question struct {
-	signal   events.Signal
+	signal   *events.Signal
 	rules    *events.Rules
 	provider string
 	account  string

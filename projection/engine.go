@@ -116,10 +116,10 @@ type Engine struct {
 	retry    time.Duration // after began: until then expiries are left alone
 	decider  decider
 	sealer   events.Sealer
-	deciding batch  // decided, and not on its way yet
-	flying   *batch // on its way to the disk; nil: none
-	last     int    // commands of the batch before
-	room     int    // records to make room for: about as many as the largest batch of late had
+	deciding *batch     // decided, and not on its way yet
+	flying   *batch     // on its way to the disk; nil: none
+	last     int        // commands of the batch before
+	answered []*pending // commands that were answered last: room for others
 
 	appended chan error // what became of the batch on its way
 
@@ -156,6 +156,7 @@ func Open(ctx context.Context, log events.Log, o *Options) (*Engine, error) {
 		log: log, logger: o.Logger, now: o.Now, work: o.State,
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), dead: make(chan struct{}),
 		ended: make(chan struct{}), appended: make(chan error, 1), control: make(chan func()), observe: o.ObserveOnly,
+		deciding: new(batch),
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)

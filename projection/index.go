@@ -81,9 +81,66 @@ func (a *Account) listed() bool { return a != nil && a.Spec.Origin == events.Ori
 
 // newIndex builds the index of a state from nothing, as of now.
 func newIndex(is order, now time.Time) *Index {
-	u := indexUpdate{index: &Index{pools: map[string]*Pool{}}, order: is, is: judge{is.State, now}}
+	u := indexUpdate{is: judge{is.State, now}}
+	u.until, _ = is.next(now)
+	return u.anew()
+}
+
+// next returns the index after some accounts changed and some time passed, and the
+// providers of which something may have become usable.
+func (x *Index) next(was *State, is order, changed []string, now time.Time) (*Index, gains) {
+	return x.update(was, is, changed, now).finish()
+}
+
+// update begins the next index. It asks all that the order of the deadlines tells, so
+// that what is left for [indexUpdate.finish] needs nothing that goes on changing.
+func (x *Index) update(was *State, is order, changed []string, now time.Time) *indexUpdate {
+	u := &indexUpdate{older: x, was: judge{was, x.from}, is: judge{is.State, now}}
+	u.until, _ = is.next(now)
+	u.changed = slices.Clone(changed)
+	if !x.Exact(now) { // else no deadline has passed since: a storm is not looked through again
+		u.changed = is.appendBetween(u.changed, x.from, now)
+	}
+	return u
+}
+
+// indexUpdate is an index being made, from nothing or from an older one.
+type indexUpdate struct {
+	older   *Index
+	index   *Index
+	was, is judge // how accounts stood in the older index, and how they stand
+	changed []string
+	until   time.Time // the first deadline after the instant of is
+	swaps   []swap
+	rebuild []string // the providers whose rosters change
+	gains   gains
+}
+
+// finish makes the index, and names the providers of which something may have become
+// usable. Afterwards u.changed is sorted, without repeats.
+func (u *indexUpdate) finish() (*Index, gains) {
+	slices.Sort(u.changed)
+	u.changed = slices.Compact(u.changed)
+	was, is, x := u.was.state, u.is.state, u.older
+	if was.groups != is.groups || was.policy != is.policy || u.is.now.Before(x.from) {
+		return u.anew(), gains{all: true} // other lanes, or a clock that went back
+	}
+	u.index = &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1}
+	u.swaps = make([]swap, 0, len(u.changed))
+	for _, id := range u.changed {
+		k, b := is.accounts.find(id)
+		u.swap(was.accountAt(k, id), b)
+	}
+	u.settle()
+	u.close()
+	return u.index, u.gains
+}
+
+// anew makes the index from nothing.
+func (u *indexUpdate) anew() *Index {
+	u.index = &Index{pools: map[string]*Pool{}}
 	lists := map[string][]*Account{}
-	for a := range is.Accounts("") {
+	for a := range u.is.state.Accounts("") {
 		if a.listed() {
 			lists[a.Spec.Provider] = append(lists[a.Spec.Provider], a)
 		}
@@ -93,41 +150,6 @@ func newIndex(is order, now time.Time) *Index {
 	}
 	u.close()
 	return u.index
-}
-
-// next returns the index after some accounts changed and some time passed, and the
-// providers of which something may have become usable.
-func (x *Index) next(was *State, is order, changed []string, now time.Time) (*Index, gains) {
-	if was.groups != is.groups || was.policy != is.policy || now.Before(x.from) {
-		return newIndex(is, now), gains{all: true} // other lanes, or a clock that went back
-	}
-	u := indexUpdate{
-		index: &Index{pools: maps.Clone(x.pools), epoch: x.epoch + 1},
-		order: is, was: judge{was, x.from}, is: judge{is.State, now},
-	}
-	changed = slices.Clone(changed)
-	if !x.Exact(now) { // else no deadline has passed since: a storm is not looked through again
-		changed = is.appendBetween(changed, x.from, now)
-	}
-	slices.Sort(changed)
-	changed = slices.Compact(changed)
-	u.swaps = make([]swap, 0, len(changed))
-	for _, id := range changed {
-		u.swap(was.Account(id), is.Account(id))
-	}
-	u.settle()
-	u.close()
-	return u.index, u.gains
-}
-
-// indexUpdate is an index being made, from nothing or from an older one.
-type indexUpdate struct {
-	index   *Index
-	order   order // of the state's deadlines
-	was, is judge // how accounts stood in the older index, and how they stand
-	swaps   []swap
-	rebuild []string // the providers whose rosters change
-	gains   gains
 }
 
 // swap is an account that changed in its place.
@@ -228,7 +250,7 @@ func (u *indexUpdate) close() {
 	for _, provider := range u.is.state.groups.providers {
 		u.index.known = append(u.index.known, u.index.pools[provider])
 	}
-	u.index.until, _ = u.order.next(u.is.now)
+	u.index.until = u.until
 	u.index.first, u.index.last = InstantOf(u.index.from), InstantOf(u.index.until)
 }
 

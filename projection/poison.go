@@ -86,7 +86,7 @@ func (o *observation) poisonous(class events.Class, rule events.PoisonRule) bool
 
 // hinted reports whether the answer names a reset that could be a deadline.
 func (o *observation) hinted() bool {
-	q := question{signal: o.Signal, now: o.d.now}
+	q := question{signal: &o.Signal, now: o.d.now}
 	for range q.instants() {
 		return true
 	}

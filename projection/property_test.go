@@ -278,7 +278,7 @@ func TestRule17BoundsHoldForAnyHints(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := &drawn{T: t, now: noon()}
 		r := d.report(0)
-		q := question{signal: r.Signal, rules: &rules, provider: "antigravity", account: "a", target: "t", now: d.now, started: r.StartedAt}
+		q := question{signal: &r.Signal, rules: &rules, provider: "antigravity", account: "a", target: "t", now: d.now, started: r.StartedAt}
 		got := q.rule()
 		rule := classRule(&rules, got.class)
 		if !rule.Blocks {

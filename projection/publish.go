@@ -11,28 +11,35 @@ import (
 func (e *Engine) degrade() {
 	old := e.view.Load()
 	e.work = old.State.working()
-	e.deciding = batch{}
+	e.deciding = new(batch)
 	if old.Degraded {
 		return
 	}
 	e.show(View{State: old.State, Index: old.Index, ObserveOnly: old.ObserveOnly, Degraded: true}, gains{all: true})
 }
 
-// prepare works out what is to be published once the batch on its way is durable. It
-// runs while the disk works, and before anything more is decided: until then the working
-// state is the batch's.
+// prepare works out what is to be published once the batch on its way is durable, while
+// the disk works. What it needs of the working state it takes before anything more is
+// decided.
 func (e *Engine) prepare() {
 	b := e.flying
 	if b == nil || b.view.State != nil {
 		return
 	}
-	old, now := e.view.Load(), e.now().UTC()
-	slices.Sort(e.work.changed)
-	b.changed = slices.Compact(e.work.changed)
+	old := e.view.Load()
+	b.changed = e.work.changed
 	b.view = View{State: e.work.Snapshot(), ObserveOnly: old.ObserveOnly}
-	b.view.Index, b.gained = old.Index.next(old.State, e.work.order(), b.changed, now)
-	if e.metered != nil {
-		b.turned = e.metrics.turn(old, &b.view, b.changed, b.records)
+	u := old.Index.update(old.State, e.work.orderOf(b.view.State, nil), b.changed, e.now().UTC())
+	work := func() {
+		b.view.Index, b.gained = u.finish()
+		if e.metered != nil {
+			b.turned = e.metrics.turn(old, &b.view, u.changed, b.records)
+		}
+	}
+	if len(b.taken) <= few {
+		work()
+	} else {
+		b.preparing.Go(work)
 	}
 }
 
@@ -41,6 +48,8 @@ func (e *Engine) publish(b *batch) {
 	if e.view.Load().Degraded {
 		e.logger.Info("the log can be written again", "seq", uint64(b.view.State.head.Seq))
 	}
+	// Known since the records are stored: what is decided meanwhile needs no hash.
+	b.view.State.head.Hash = b.records[len(b.records)-1].Hash
 	b.view.ObserveOnly = e.observe // it may have been turned since the view was prepared
 	e.show(b.view, b.gained)
 	e.refresh() // a deadline passed during the append; or the clock went back

@@ -41,7 +41,8 @@ type ReportResult struct {
 
 // decide implements Intent.
 func (c *Report) decide(d *decider) error {
-	c = new(*c) // a command is its sender's
+	d.report = *c // a command is its sender's
+	c = &d.report
 	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
 	if c.StartedAt.Year() < 2000 || c.StartedAt.After(d.now) {
 		// A clock that is wrong dates no evidence, and costs no record of a 429.
@@ -125,15 +126,16 @@ type observation struct {
 	account *Account // nil: not known yet
 }
 
-func (o *observation) answer(r ReportResult) {
+// answer completes the answer to the report.
+func (o *observation) answer(r *ReportResult) {
 	r.Class, r.Scope = o.Signal.Class, o.Signal.Scope
-	r.Advice = o.advise(&r)
-	o.d.out.Report = &r
+	r.Advice = o.advise(r)
+	o.d.out.Report = r
 }
 
 // success ends the automatic blocks that the served request disproves.
 func (o *observation) success() {
-	r := ReportResult{Effect: events.EffectNone, Why: events.WhyNothingBlocked}
+	r := &ReportResult{Effect: events.EffectNone, Why: events.WhyNothingBlocked}
 	if o.account == nil || o.Operation != events.OpGenerate {
 		if o.Operation != events.OpGenerate {
 			r.Why = events.WhyOperation
@@ -181,7 +183,13 @@ func (c *Cell) evidence(now time.Time) (last Mark, blocked bool) {
 // limit decides what an answer that limits does, and records it if it is a 429 or
 // changes something.
 func (o *observation) limit() error {
-	e := &events.LimitObserved{
+	// The event and the answer live as long as each other.
+	room := new(struct {
+		event  events.LimitObserved
+		answer ReportResult
+	})
+	e := &room.event
+	*e = events.LimitObserved{
 		Provider: o.id.Provider, Model: o.Model, Target: o.target(), Operation: o.Operation, Status: o.Status,
 		Signal: o.Signal, Class: o.Signal.Class, RequestID: o.RequestID, StartedAt: o.StartedAt, ObservedAt: o.d.now,
 		Lease: o.Lease, Probe: o.Probe, GroupsVersion: o.d.s.groups.Version, PolicyVersion: o.d.s.policy.Version,
@@ -201,8 +209,9 @@ func (o *observation) limit() error {
 		}
 		o.d.emit(o.Account, e)
 	}
-	o.answer(ReportResult{Target: e.Target, Effect: e.Effect, Why: e.Why, Until: e.Until, Hint: e.Hint})
-	o.d.out.Report.Class = e.Class
+	room.answer = ReportResult{Target: e.Target, Effect: e.Effect, Why: e.Why, Until: e.Until, Hint: e.Hint}
+	o.answer(&room.answer)
+	room.answer.Class = e.Class
 	return nil
 }
 
@@ -351,7 +360,7 @@ func (o *observation) strike(e *events.LimitObserved, cell *Cell, rule events.Cl
 // it, and never shortens it.
 func (o *observation) cool(e *events.LimitObserved, cell *Cell, rules *events.Rules) bool {
 	q := question{
-		signal: o.Signal, rules: rules, provider: o.id.Provider, account: o.Account, target: e.Target,
+		signal: &o.Signal, rules: rules, provider: o.id.Provider, account: o.Account, target: e.Target,
 		now: o.d.now, started: o.StartedAt, ladder: cell.Ladder,
 	}
 	k := cell.cooling(o.d.now)

@@ -128,6 +128,14 @@ func (s *State) Account(id string) *Account {
 	return a
 }
 
+// accountAt is Account for one that is likely to be in a slot.
+func (s *State) accountAt(k slot, id string) *Account {
+	if a := s.accounts.guess(k); a != nil && a.ID == id {
+		return a
+	}
+	return s.Account(id)
+}
+
 // Len returns the number of accounts.
 func (s *State) Len() int { return s.accounts.len() }
 

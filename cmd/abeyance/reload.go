@@ -239,13 +239,22 @@ const maxToldChanges = 100
 func (r *reloader) done(p *reloadPlan, before *projection.State, o projection.Outcome) api.Reloaded {
 	return api.Reloaded{
 		File: p.next.file.name, Owned: p.next.file.owned(), Outcome: o,
-		Changed: r.changes(p, before, o.Drafts, true), NeedsRestart: p.restart,
+		Changed: r.changes(p, before, recorded(&o), true), NeedsRestart: p.restart,
 	}
+}
+
+// recorded returns what a command recorded, or would.
+func recorded(o *projection.Outcome) []events.Draft {
+	drafts := o.Drafts
+	for i := range o.Records {
+		drafts = append(drafts, o.Records[i].Draft)
+	}
+	return drafts
 }
 
 // tell logs what changed. Lines hold stored ids only.
 func (r *reloader) tell(p *reloadPlan, before *projection.State, o *projection.Outcome) {
-	changed := r.changes(p, before, o.Drafts, false)
+	changed := r.changes(p, before, recorded(o), false)
 	for i, c := range changed {
 		if i == maxToldChanges {
 			r.d.logger.Info(fmt.Sprintf("and %d more settings changed", len(changed)-i))

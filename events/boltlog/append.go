@@ -25,7 +25,7 @@ func (l *Log) Append(ctx context.Context, recs []events.Record) error {
 		return err
 	}
 	head := *l.head.Load()
-	if err := events.CheckAppend(head, recs); err != nil {
+	if err := events.Link(head, recs); err != nil {
 		return err
 	}
 	err := l.commit(recs)

@@ -45,7 +45,7 @@ func (l *Log) Append(ctx context.Context, recs []events.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := events.CheckAppend(l.head, recs); err != nil {
+	if err := events.Link(l.head, recs); err != nil {
 		return err
 	}
 	for _, r := range recs {
