@@ -50,8 +50,8 @@ func (x *accounts) at(k slot) *Account { return x.slots.at(uint32(k)) }
 
 // guess returns the account in a slot that there may not be; nil if there is none.
 func (x *accounts) guess(k slot) *Account {
-	if i := int(k) / pageSize / pageSize; i < len(x.slots.branches) {
-		if p := x.slots.branches[i].pages[k/pageSize%pageSize]; p != nil {
+	if i := int(k) / pageSize / branchSize; i < len(x.slots.branches) {
+		if p := x.slots.branches[i].pages[k/pageSize%branchSize]; p != nil {
 			return p.items[k%pageSize]
 		}
 	}

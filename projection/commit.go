@@ -191,7 +191,7 @@ func (e *Engine) refuse() {
 
 // take decides the commands that wait, up to a batch.
 func (e *Engine) take(now time.Time) {
-	for len(e.deciding.taken) < maxBatch && len(e.appended) == 0 {
+	for len(e.deciding.taken) < maxBatch && len(e.appended) == 0 && !e.ready() {
 		select {
 		case p := <-e.queue:
 			e.decide(p, now)
@@ -199,6 +199,13 @@ func (e *Engine) take(now time.Time) {
 			return
 		}
 	}
+}
+
+// ready reports whether the disk may have what is decided: it is free, and nothing
+// waits, or so many commands are decided that the others are better decided meanwhile.
+func (e *Engine) ready() bool {
+	waiting := len(e.queue)
+	return e.flying == nil && (waiting == 0 || len(e.deciding.taken) >= max(waiting, halfBatch))
 }
 
 // more lets callers send what they have while a batch is on its way to the disk, which is
@@ -264,7 +271,7 @@ func (e *Engine) launch() {
 		e.take(now) // a storm of deadlines holds up no command for longer than one turn
 		e.decide(e.expiry(), now)
 	}
-	if len(e.deciding.taken) == 0 {
+	if n := len(e.deciding.taken); n == 0 || n < maxBatch && !e.ready() {
 		return
 	}
 	b := e.deciding

@@ -18,6 +18,8 @@ import (
 const (
 	maxQueue = 4096 // commands waiting; more are refused with ErrBusy
 	maxBatch = 1024 // commands decided before one append
+	// halfBatch commands are worth an append while as many are waiting to be decided.
+	halfBatch = 128
 	// maxIdle is the longest the expiry timer sleeps: timers follow the monotonic
 	// clock, deadlines the wall clock, which may jump.
 	maxIdle = 30 * time.Second

@@ -9,15 +9,19 @@ type paged[T any] struct {
 	own      bool   // branches, the slice itself, is not shared
 }
 
-// pageSize is how many items a page has, and pages a branch: about the cube root of
-// the largest array, because one of each is copied when an item changes.
-const pageSize = 32
+// pageSize is how many items a page has, branchSize how many pages a branch. When an item
+// changes, one of each is copied, and the list of the branches; of a batch of changes that
+// lie apart a page for each, and the others once for many.
+const (
+	pageSize   = 16
+	branchSize = 64
+)
 
 // branch and page know the epoch in which they were made.
 type (
 	branch[T any] struct {
 		epoch uint64
-		pages [pageSize]*page[T]
+		pages [branchSize]*page[T]
 	}
 	page[T any] struct {
 		epoch uint64
@@ -40,7 +44,7 @@ func (p *paged[T]) share() paged[T] {
 
 // at returns the item at i, or near one that was set.
 func (p *paged[T]) at(i uint32) T {
-	return p.branches[i/pageSize/pageSize].pages[i/pageSize%pageSize].items[i%pageSize]
+	return p.branches[i/pageSize/branchSize].pages[i/pageSize%branchSize].items[i%pageSize]
 }
 
 // set changes the item at i. The first of a page may be set only after those before.
@@ -49,7 +53,7 @@ func (p *paged[T]) set(i uint32, v T) {
 		p.branches = append(make([]*branch[T], 0, len(p.branches)+1), p.branches...)
 		p.own = true
 	}
-	k := int(i / pageSize / pageSize)
+	k := int(i / pageSize / branchSize)
 	if k == len(p.branches) {
 		p.branches = append(p.branches, &branch[T]{epoch: p.epoch})
 	}
@@ -58,13 +62,13 @@ func (p *paged[T]) set(i uint32, v T) {
 		b = &branch[T]{p.epoch, b.pages}
 		p.branches[k] = b
 	}
-	x := b.pages[i/pageSize%pageSize]
+	x := b.pages[i/pageSize%branchSize]
 	switch {
 	case x == nil:
 		x = &page[T]{epoch: p.epoch}
 	case x.epoch != p.epoch:
 		x = &page[T]{p.epoch, x.items}
 	}
-	b.pages[i/pageSize%pageSize] = x
+	b.pages[i/pageSize%branchSize] = x
 	x.items[i%pageSize] = v
 }
