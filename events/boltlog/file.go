@@ -60,6 +60,8 @@ type boltFile struct {
 	root *os.Root // of the directory, the owner's
 	dir  *os.File // the directory, to ask about names in it
 	name string
+	// written is how far the room behind the pages in use is known to be written.
+	written int64
 }
 
 // openBolt opens the log file of a name, which must exist and have a shape that is safe
@@ -116,29 +118,56 @@ func (b *boltFile) opener(root *os.Root, path string) func(string, int, os.FileM
 	}
 }
 
-// growStep is how much longer log.db is made when it must grow, as bbolt does it.
-const growStep = 16 << 20
+// Room for the commits to come is written ahead by a quarter of what is in use, within
+// these bounds. Behind it the file has growStep more, as bbolt does it: a hole.
+const (
+	minAhead = 256 << 10
+	maxAhead = 16 << 20
+	growStep = 16 << 20
+)
 
 // grow makes room for size bytes of values behind the pages in use. bbolt would
 // do it during the commit, but its error would not say that the disk is full.
+//
+// The room is written: the first write into a hole makes the file system find a place and
+// store where it is, for which the sync of a commit would wait, on ext4 and XFS for the
+// journal.
 func (b *boltFile) grow(used int64, size int) error {
-	if mapAhead == 0 {
-		return nil // the file is as long as its mapping
+	// Pages that are not full, inner pages and the free list: twice the bytes and
+	// some pages are nearly always enough, and bbolt makes use of the hole if not.
+	need := used + 2*int64(size) + 64<<10
+	if mapAhead == 0 || need <= b.written { // on Windows the file is as long as its mapping
+		return nil
 	}
 	length, err := sizeOf(b.file)
 	if err != nil {
 		return err
 	}
-	// Pages that are not full, inner pages and the free list: twice the bytes and
-	// some pages are more than enough, and bbolt grows the file itself if not.
-	need := used + 2*int64(size) + 64<<10
-	if need <= length {
-		return nil
+	to := need + min(max(used/4, minAhead), maxAhead)
+	if length < to+growStep {
+		if err := b.file.Truncate(to + growStep); err != nil {
+			return err
+		}
 	}
-	if err := b.file.Truncate(need + growStep); err != nil {
+	// Without room for all of it there may still be enough for the commit.
+	if err := writeZeros(b.file, max(used, b.written), to); err != nil && !isFull(err) {
 		return err
 	}
+	b.written = to
 	return b.file.Sync()
+}
+
+// writeZeros fills a file with zeros between two positions.
+func writeZeros(f *os.File, from, to int64) error {
+	zeros := make([]byte, min(to-from, 1<<20))
+	for from < to {
+		n, err := f.WriteAt(zeros[:min(to-from, int64(len(zeros)))], from)
+		if err != nil {
+			return err
+		}
+		from += int64(n)
+	}
+	return nil
 }
 
 // isNamed reports whether the file still has its name: another one may have been moved

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,9 @@ const (
 
 // BenchmarkAppend is a durable report end to end, by callers that each wait for
 // their answer: decided, sealed, committed, published, answered. The floor is a
-// loop that collects values of the same size and commits them to a bare bbolt file
-// with the log's options. ratio is the rate in parts of the floor's.
+// loop that collects values as long as the records, each its caller's own, and commits
+// them to a bare bbolt file with the log's options. ratio is the rate in parts of the
+// floor's.
 func BenchmarkAppend(b *testing.B) {
 	for _, waiters := range []int{1, 256, 1024} {
 		b.Run(fmt.Sprintf("waiters=%d", waiters), func(b *testing.B) {
@@ -35,14 +37,21 @@ func BenchmarkAppend(b *testing.B) {
 			bare := startBare(b)
 			before := e.State().Head().Seq
 			var least, took time.Duration
-			// In turns, so that a machine that is busy for a while is so for both.
+			// In turns, so that a machine that is busy for a while is so for both. What the
+			// callers bring is made beforehand, and used again: it is no work of either.
+			reports := make([]projection.Report, max(b.N/turns, 1))
+			commands := make([]projection.Command, len(reports))
+			values := make([]byte, recordSize*len(reports))
+			rand.NewChaCha8([32]byte{}).Read(values)
 			for n := 0; n < b.N; {
-				commands := make([]projection.Command, min(b.N-n, max(b.N/turns, 1)))
+				commands = commands[:min(b.N-n, len(commands))]
 				for i := range commands {
 					n++
-					commands[i] = report(n)
+					commands[i] = report(n, &reports[i])
 				}
-				least += drive(b, waiters, len(commands), func(int) error { return bare.append() })
+				least += drive(b, waiters, len(commands), func(i int) error {
+					return bare.append(values[i*recordSize:][:recordSize])
+				})
 				took += drive(b, waiters, len(commands), func(i int) error {
 					_, err := e.Execute(b.Context(), commands[i])
 					return err
@@ -85,20 +94,21 @@ func drive(b *testing.B, waiters, n int, op func(i int) error) time.Duration {
 	return time.Since(began)
 }
 
-// report is the n-th limit: each account's deadline moves on, so that every one of
+// report makes r the n-th limit: each account's deadline moves on, so that every one of
 // them changes the state.
-func report(n int) projection.Command {
-	return projection.Command{
-		Origin: events.Origin{Actor: "proxy:bench", Via: events.ViaGo},
-		Do: &projection.Report{
-			Account: accountID(n * 7919 % pool), Provider: "antigravity", Model: "claude-opus-4-6-thinking", Status: 429,
-			RequestID: fmt.Sprintf("req-%012d", n), StartedAt: time.Now(),
-			Signal: events.Signal{
-				Class: events.ClassQuotaExhausted, Scope: events.ScopeGroup, Rule: "google/quota_exhausted", Classifier: 1,
-				Hints: []events.Hint{{Source: "RetryInfo.retryDelay", Raw: "3600s", Seconds: 3600 + float64(n/pool)*60}},
-			},
+func report(n int, r *projection.Report) projection.Command {
+	hints := append(r.Signal.Hints[:0], events.Hint{
+		Source: "RetryInfo.retryDelay", Raw: "3600s", Seconds: 3600 + float64(n/pool)*60,
+	})
+	*r = projection.Report{
+		Account: accountID(n * 7919 % pool), Provider: "antigravity", Model: "claude-opus-4-6-thinking", Status: 429,
+		RequestID: fmt.Sprintf("req-%012d", n), StartedAt: time.Now(),
+		Signal: events.Signal{
+			Class: events.ClassQuotaExhausted, Scope: events.ScopeGroup, Rule: "google/quota_exhausted", Classifier: 1,
+			Hints: hints,
 		},
 	}
+	return projection.Command{Origin: events.Origin{Actor: "proxy:bench", Via: events.ViaGo}, Do: r}
 }
 
 func accountID(i int) string { return fmt.Sprintf("acct_%020d", i) }
@@ -139,8 +149,14 @@ func openEngine(b *testing.B) *projection.Engine {
 // bareLoop is a group commit with nothing around it.
 type bareLoop struct {
 	db    *bbolt.DB
-	queue chan chan error
+	queue chan *bareAppend
 	seq   uint64
+}
+
+// bareAppend is a value on its way through the loop.
+type bareAppend struct {
+	value []byte
+	done  chan error
 }
 
 func startBare(b *testing.B) *bareLoop {
@@ -151,11 +167,11 @@ func startBare(b *testing.B) *bareLoop {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := &bareLoop{db: db, queue: make(chan chan error, 4096)}
+	l := &bareLoop{db: db, queue: make(chan *bareAppend, 4096)}
 	// As many as the engine's log begins with: a tree of another depth writes other pages.
-	begun := make([]chan error, pool)
+	begun := make([]*bareAppend, pool)
 	for i := range begun {
-		begun[i] = make(chan error, 1)
+		begun[i] = &bareAppend{value: make([]byte, recordSize)}
 	}
 	if err := l.commit(begun); err != nil {
 		b.Fatal(err)
@@ -175,48 +191,47 @@ func startBare(b *testing.B) *bareLoop {
 	return l
 }
 
-func (l *bareLoop) append() error {
-	done := make(chan error, 1)
-	l.queue <- done
-	return <-done
+func (l *bareLoop) append(value []byte) error {
+	a := &bareAppend{value, make(chan error, 1)}
+	l.queue <- a
+	return <-a.done
 }
 
 func (l *bareLoop) run() {
 	for first := range l.queue {
 		batch := l.drain(first)
 		err := l.commit(batch)
-		for _, done := range batch {
-			done <- err
+		for _, a := range batch {
+			a.done <- err
 		}
 	}
 }
 
-// commit stores a value for each of a batch.
-func (l *bareLoop) commit(batch []chan error) error {
-	value := make([]byte, recordSize)
+// commit stores the values of a batch.
+func (l *bareLoop) commit(batch []*bareAppend) error {
 	return l.db.Update(func(tx *bbolt.Tx) error {
 		bucket, err := tx.CreateBucketIfNotExists([]byte("records"))
 		if err != nil {
 			return err
 		}
 		bucket.FillPercent = 1
-		for range batch {
+		for _, a := range batch {
 			l.seq++
-			err = errors.Join(err, bucket.Put(binary.BigEndian.AppendUint64(nil, l.seq), value))
+			err = errors.Join(err, bucket.Put(binary.BigEndian.AppendUint64(nil, l.seq), a.value))
 		}
 		return err
 	})
 }
 
-func (l *bareLoop) drain(first chan error) []chan error {
-	batch := []chan error{first}
+func (l *bareLoop) drain(first *bareAppend) []*bareAppend {
+	batch := []*bareAppend{first}
 	for len(batch) < batchSize {
 		select {
-		case done, ok := <-l.queue:
+		case a, ok := <-l.queue:
 			if !ok {
 				return batch
 			}
-			batch = append(batch, done)
+			batch = append(batch, a)
 		default:
 			return batch
 		}
@@ -248,7 +263,7 @@ func TestRecordSize(t *testing.T) {
 	}
 	apply(projection.Command{Do: &projection.DefineGroups{}})
 	apply(projection.Command{Do: &projection.DefinePolicy{}})
-	r := apply(report(1))
+	r := apply(report(1, new(projection.Report)))
 	last := r[len(r)-1]
 	if n := len(last.Encoded()) + len(last.Hash); n < recordSize*95/100 || n > recordSize*105/100 {
 		t.Errorf("a record and its hash take %d bytes, the floor's value %d", n, recordSize)

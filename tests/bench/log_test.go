@@ -109,7 +109,7 @@ func withPool(b *testing.B, log *boltlog.Log, now time.Time) *projection.State {
 // limits returns a function that drafts the next limits of the pool: each is what is
 // decided for a report, with a later deadline than the one before on its account.
 func limits(b *testing.B, s *projection.State, now time.Time) func(n int) []events.Draft {
-	d, err := projection.Decide(s, report(1), now)
+	d, err := projection.Decide(s, report(1, new(projection.Report)), now)
 	if err != nil || len(d.Drafts) != 1 {
 		b.Fatalf("%d drafts: %v", len(d.Drafts), err)
 	}

@@ -101,7 +101,7 @@ func begun(log events.Log) (*projection.State, error) {
 // pastReport is the n-th answer: a round of refusals of all accounts with resets of hours,
 // one of longer ones, and one of successes.
 func pastReport(n int, now time.Time, lease events.Seq) *projection.Report {
-	r := report(n).Do.(*projection.Report)
+	r := report(n, new(projection.Report)).Do.(*projection.Report)
 	r.StartedAt, r.Lease = now.Add(-time.Second), lease
 	if n/pool%3 == 2 {
 		r.Status, r.Signal = 200, events.Signal{Class: events.ClassOK, Scope: events.ScopeNone, Rule: "ok", Classifier: 1}
