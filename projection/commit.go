@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -77,13 +76,13 @@ type batch struct {
 	began   time.Time   // when the append began
 	here    bool        // the writer is to append it itself
 
-	// What is published once the records are durable, and the accounts that it changes;
-	// without a state until somebody begins to work it out. It is done when preparing is.
-	view      View
-	gained    gains
-	changed   []string
-	turned    turned
-	preparing sync.WaitGroup
+	// prepare works out what is published once the records are durable. The first to have
+	// time for it does: the writer when nothing waits, or who appends, when that is done.
+	prepare func()
+	view    View
+	gained  gains
+	turned  turned
+	changed []string // the accounts that the batch changes
 }
 
 // run is the writer: the only goroutine that touches e.work and decides.
@@ -119,6 +118,8 @@ func (e *Engine) write() error {
 		queue := e.queue
 		if stop == nil || len(e.deciding.taken) >= maxBatch || len(e.appended) > 0 {
 			queue = nil
+		} else if e.flying != nil && len(queue) == 0 {
+			e.flying.prepare()
 		}
 		select {
 		case p := <-queue:
@@ -138,7 +139,7 @@ func (e *Engine) write() error {
 		case set := <-e.control:
 			set()
 		case <-stop:
-			stop = nil
+			stop, e.closing = nil, true
 		}
 		// Not only when idle: with commands coming all the time the timer never fires.
 		e.watchClock()
@@ -149,7 +150,6 @@ func (e *Engine) write() error {
 			e.tide.rise() // after the answers: whoever follows the log is in no hurry
 		}
 		e.appendHere()
-		e.prepare()
 		timer.Reset(e.untilDue())
 	}
 	return nil
@@ -201,11 +201,11 @@ func (e *Engine) take(now time.Time) {
 	}
 }
 
-// ready reports whether the disk may have what is decided: it is free, and nothing
-// waits, or so many commands are decided that the others are better decided meanwhile.
+// ready reports whether the disk may have what is decided: it is free, and nothing more
+// is to be decided first, or so much is decided that the rest is better decided meanwhile.
 func (e *Engine) ready() bool {
 	waiting := len(e.queue)
-	return e.flying == nil && (waiting == 0 || len(e.deciding.taken) >= max(waiting, halfBatch))
+	return e.flying == nil && (waiting == 0 || e.closing || len(e.deciding.taken) >= max(waiting, halfBatch))
 }
 
 // more lets callers send what they have while a batch is on its way to the disk, which is
@@ -282,12 +282,18 @@ func (e *Engine) launch() {
 		b.answer()
 		return
 	}
+	e.plan(b)
 	b.head, b.began = e.work.head, time.Now()
 	b.here = e.last <= few && len(b.taken) <= few && len(e.queue) == 0
 	e.last, e.flying = len(b.taken), b
-	if !b.here {
-		go func() { e.appended <- e.log.Append(context.Background(), b.records) }()
+	if b.here {
+		return
 	}
+	go func() {
+		err := e.log.Append(context.Background(), b.records)
+		b.prepare()
+		e.appended <- err
+	}()
 }
 
 // nextRecords returns room for the records of a batch: what is left behind those of the
@@ -314,6 +320,7 @@ func (e *Engine) appendHere() {
 	end := e.keepRight()
 	err := e.log.Append(context.Background(), b.records)
 	end()
+	b.prepare()
 	e.appended <- err
 }
 
@@ -326,7 +333,6 @@ func (e *Engine) expiry() *pending {
 // error ends the writer.
 func (e *Engine) land(err error) (*batch, error) {
 	b := e.flying
-	b.preparing.Wait()
 	if errors.Is(err, events.ErrFull) {
 		e.reject(b, err)
 		return nil, nil

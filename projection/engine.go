@@ -127,6 +127,7 @@ type Engine struct {
 
 	control chan func() // run by the writer between two batches
 	observe bool        // the writer's own: the next view is of an engine that only observes
+	closing bool        // the writer's own: no more commands are taken
 }
 
 // ClockJump is the last jump of the wall clock against the monotonic one.

@@ -18,29 +18,19 @@ func (e *Engine) degrade() {
 	e.show(View{State: old.State, Index: old.Index, ObserveOnly: old.ObserveOnly, Degraded: true}, gains{all: true})
 }
 
-// prepare works out what is to be published once the batch on its way is durable, while
-// the disk works. What it needs of the working state it takes before anything more is
-// decided.
-func (e *Engine) prepare() {
-	b := e.flying
-	if b == nil || b.view.State != nil {
-		return
-	}
+// plan takes what is needed to work out what is to be published once a batch is durable:
+// later the working state is ahead of it.
+func (e *Engine) plan(b *batch) {
 	old := e.view.Load()
 	b.changed = e.work.changed
 	b.view = View{State: e.work.Snapshot(), ObserveOnly: old.ObserveOnly}
 	u := old.Index.update(old.State, e.work.orderOf(b.view.State, nil), b.changed, e.now().UTC())
-	work := func() {
+	b.prepare = sync.OnceFunc(func() {
 		b.view.Index, b.gained = u.finish()
 		if e.metered != nil {
 			b.turned = e.metrics.turn(old, &b.view, u.changed, b.records)
 		}
-	}
-	if len(b.taken) <= few {
-		work()
-	} else {
-		b.preparing.Go(work)
-	}
+	})
 }
 
 // publish makes a durable batch visible.
