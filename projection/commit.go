@@ -14,6 +14,7 @@ import (
 // pending is a command on its way through the writer.
 type pending struct {
 	command Command
+	report  Report       // room for the command's own
 	state   atomic.Int32 // waiting, taken or withdrawn: who wins the swap decides
 	outcome Outcome
 	err     error
@@ -28,6 +29,11 @@ func (e *Engine) pend(c Command) *pending {
 		p = &pending{done: make(chan struct{}, 1)}
 	}
 	p.command = c
+	if r, ok := c.Do.(*Report); ok {
+		if p.report = *r; p.report.clear() {
+			p.command.Do = &p.report
+		}
+	}
 	return p
 }
 
@@ -37,7 +43,7 @@ func (p *pending) settle() { p.done <- struct{}{} }
 // leave returns what became of a settled command, and gives up its pending.
 func (e *Engine) leave(p *pending) (Outcome, error) {
 	out, err := p.outcome, p.err
-	p.command, p.outcome, p.err = Command{}, Outcome{}, nil
+	p.command, p.report, p.outcome, p.err = Command{}, Report{}, Outcome{}, nil
 	p.state.Store(stateWaiting)
 	e.spare.Put(p)
 	if err != nil {

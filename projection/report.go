@@ -22,6 +22,11 @@ type Report struct {
 	StartedAt time.Time  // when the request was sent; zero: unknown
 	Lease     events.Seq // of the snapshot the account was picked from; 0: none
 	Probe     bool
+
+	// What clear leaves when it has succeeded: the model as it was named, before it was
+	// scrubbed for the log.
+	clean bool
+	name  string
 }
 
 // ReportResult is the answer to a report.
@@ -41,18 +46,19 @@ type ReportResult struct {
 
 // decide implements Intent.
 func (c *Report) decide(d *decider) error {
-	d.report = *c // a command is its sender's
-	c = &d.report
-	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
+	if !c.clean {
+		d.report = *c // a command is its sender's
+		if c = &d.report; !c.clear() {
+			return c.check()
+		}
+	}
+	if c.Lease > d.s.head.Seq {
+		return refuse(CodeInvalid, "the lease names record %d, but the log ends at %d: it is of another log", c.Lease, d.s.head.Seq)
+	}
 	if c.StartedAt.Year() < 2000 || c.StartedAt.After(d.now) {
 		// A clock that is wrong dates no evidence, and costs no record of a 429.
 		c.StartedAt = time.Time{}
 	}
-	if err := c.check(d); err != nil {
-		return err
-	}
-	id := d.s.groups.Resolve(c.Provider, c.Model)
-	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
 	if c.RequestID != "" {
 		if seq, ok := d.s.requests.get(requestKey{c.Account, c.RequestID}); ok {
 			d.out.earlier = keyUse{first: seq, last: seq}
@@ -62,9 +68,9 @@ func (c *Report) decide(d *decider) error {
 	if m, ok := d.s.removed.get(c.Account); ok && c.before(m, d.now) {
 		return refuse(CodeAccountRemoved, "account %q was removed (record %d) after this request was sent", c.Account, m.Seq)
 	}
-	o := observation{Report: c, d: d, id: id, account: d.s.Account(c.Account)}
-	if o.account != nil && o.account.Spec.Provider != id.Provider {
-		return refuse(CodeProviderMismatch, "account %q belongs to provider %q, not %q", c.Account, o.account.Spec.Provider, id.Provider)
+	o := observation{Report: c, d: d, id: d.s.groups.Resolve(c.Provider, c.name), account: d.s.Account(c.Account)}
+	if o.account != nil && o.account.Spec.Provider != o.id.Provider {
+		return refuse(CodeProviderMismatch, "account %q belongs to provider %q, not %q", c.Account, o.account.Spec.Provider, o.id.Provider)
 	}
 	if c.Signal.Class == events.ClassOK {
 		o.success()
@@ -73,7 +79,21 @@ func (c *Report) decide(d *decider) error {
 	return o.limit()
 }
 
-func (c *Report) check(d *decider) error {
+// clear does with a copy of a report what can be done without a state, so that its
+// sender does and not the writer. It reports false for one that check refuses.
+func (c *Report) clear() bool {
+	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
+	if c.check() != nil {
+		return false
+	}
+	c.name = c.Model
+	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
+	c.clean = true
+	return true
+}
+
+// check refuses what no state can make right.
+func (c *Report) check() error {
 	if err := CheckID("the account", c.Account); err != nil {
 		return refuse(CodeInvalid, "%v", err)
 	}
@@ -95,8 +115,6 @@ func (c *Report) check(d *decider) error {
 		return refuse(CodeInvalid, "operation %q is none of %v", c.Operation, events.Operations())
 	case c.Status < 0 || c.Status > 999:
 		return refuse(CodeInvalid, "status %d is no HTTP status", c.Status)
-	case c.Lease > d.s.head.Seq:
-		return refuse(CodeInvalid, "the lease names record %d, but the log ends at %d: it is of another log", c.Lease, d.s.head.Seq)
 	}
 	return nil
 }
