@@ -65,9 +65,19 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("record %d does not continue the log: record %d is due", e.Actual, e.Expected)
 }
 
-// Link checks that recs continue head, and gives those that [Sealer.Encode] left without
-// a hash theirs. It returns a *ConflictError if they do not. Every implementation of
-// Append begins with it.
+// CheckAppend returns a *ConflictError unless recs are a chain that continues head.
+func CheckAppend(head Head, recs []Record) error {
+	for i := range recs {
+		if err := head.check(&recs[i], ChainHash(head.Hash, recs[i].encoded)); err != nil {
+			return err
+		}
+		head = head.Next(recs[i])
+	}
+	return nil
+}
+
+// Link is CheckAppend, and gives the records that [Sealer.Encode] left without a hash
+// theirs. Every implementation of Append begins with it.
 func Link(head Head, recs []Record) error {
 	for i := range recs {
 		r := &recs[i]
@@ -75,10 +85,19 @@ func Link(head Head, recs []Record) error {
 		if r.Hash == (Hash{}) {
 			r.Hash = hash
 		}
-		if r.Seq != head.Seq+1 || r.Hash != hash || r.At.Before(head.At) {
-			return &ConflictError{Expected: head.Seq + 1, Actual: r.Seq}
+		if err := head.check(r, hash); err != nil {
+			return err
 		}
 		head = head.Next(*r)
+	}
+	return nil
+}
+
+// check returns a *ConflictError unless r, whose hash after head would be hash, continues
+// head.
+func (h Head) check(r *Record, hash Hash) error {
+	if r.Seq != h.Seq+1 || r.Hash != hash || r.At.Before(h.At) {
+		return &ConflictError{Expected: h.Seq + 1, Actual: r.Seq}
 	}
 	return nil
 }

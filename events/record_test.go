@@ -124,6 +124,28 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestCheckAppend: only appending to a log gives a record its hash.
+func TestCheckAppend(t *testing.T) {
+	head := genesis(goldenLog)
+	recs, err := new(events.Sealer).Encode(nil, head, eventstest.Epoch(), eventstest.Drafts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := events.CheckAppend(head, recs); err == nil {
+		t.Error("records without hashes pass for a chain")
+	}
+	if err := events.Link(head, recs); err != nil {
+		t.Fatal(err)
+	}
+	if err := events.CheckAppend(head, recs); err != nil {
+		t.Errorf("linked records: %v", err)
+	}
+	recs[2].Hash[0] ^= 1
+	if err := events.Link(head, recs); err == nil {
+		t.Error("a record with another hash is linked")
+	}
+}
+
 // bigDraft returns a draft that takes more than n bytes.
 func bigDraft(e *events.GroupsDefined, n int) events.Draft {
 	label := strings.Repeat("x", events.MaxID)

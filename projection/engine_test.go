@@ -291,6 +291,67 @@ func TestRule04GroupCommit(t *testing.T) {
 	})
 }
 
+// TestRule04HalvesTakeTurns: of many that wait, some are decided while the disk works for
+// the others.
+func TestRule04HalvesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		first := start(t.Context(), e, limit("a1", opus, 600))
+		<-g.arrived
+		const n = 3 * halfBatch
+		rest := startMany(t.Context(), e, n)
+		g.pass <- struct{}{}
+		half := <-g.arrived
+		if half < halfBatch || half > n-halfBatch {
+			t.Errorf("%d records in the second append, of %d that waited", half, n)
+		}
+		synctest.Wait() // the others are decided
+		g.pass <- struct{}{}
+		if got := <-g.arrived; got != n-half {
+			t.Errorf("%d records in the third append, want the other %d", got, n-half)
+		}
+		g.pass <- struct{}{}
+		for _, done := range append(rest, first) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestCloseWithManyWaiting: commands that were decided and not yet sent to the disk, since
+// others were to be decided first, are answered.
+func TestCloseWithManyWaiting(t *testing.T) {
+	for range 20 { // which of two things the writer sees first is chance
+		synctest.Test(t, func(t *testing.T) {
+			g, e := gated(t)
+			first := start(t.Context(), e, limit("a1", opus, 600))
+			<-g.arrived
+			rest := startMany(t.Context(), e, 3*halfBatch)
+			closed := make(chan error, 1)
+			go func() { closed <- e.Close() }()
+			synctest.Wait()
+			before := e.State().Head().Seq
+			close(g.pass)
+			done := 0
+			for _, answer := range append(rest, first) {
+				switch err := <-answer; {
+				case err == nil:
+					done++
+				case !errors.Is(err, ErrStopped):
+					t.Error(err)
+				}
+			}
+			if err := <-closed; err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			if got := int(e.State().Head().Seq - before); got != done {
+				t.Errorf("%d commands succeeded, %d records are visible", done, got)
+			}
+		})
+	}
+}
+
 func TestRule04BusyWhenTheQueueIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, e := gated(t)

@@ -67,7 +67,7 @@ func pour(ctx context.Context, from Source, db *bbolt.DB) (events.Head, error) {
 	head := events.Head{Log: from.Log, Hash: events.Genesis(from.Log)}
 	batch := make([]events.Record, 0, copyBatch)
 	flush := func() error {
-		if err := events.Link(head, batch); err != nil || len(batch) == 0 {
+		if err := events.CheckAppend(head, batch); err != nil || len(batch) == 0 {
 			return err
 		}
 		head = head.Next(batch[len(batch)-1])

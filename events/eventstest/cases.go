@@ -1,6 +1,7 @@
 package eventstest
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"runtime"
@@ -106,6 +107,29 @@ func refusesAnotherChain(s *script) {
 		s.Fatal(err)
 	}
 	s.refused("a record from before the newest", early, 4, 4)
+}
+
+// linksWhatHasNoHash: records that were only encoded get the hashes that sealing gives.
+func linksWhatHasNoHash(s *script) {
+	s.appendLifts(3, "a1")
+	want := s.seal(Drafts()...)
+	recs, err := new(events.Sealer).Encode(nil, events.Head{Seq: s.head().Seq, At: s.head().At}, s.at, Drafts())
+	if err != nil {
+		s.Fatal(err)
+	}
+	if recs[0].Hash != (events.Hash{}) {
+		s.Errorf("a record that was only encoded has the hash %s", recs[0].Hash)
+	}
+	if err := s.log.Append(context.Background(), recs); err != nil {
+		s.Fatalf("Append of records without hashes: %v", err)
+	}
+	for i := range want {
+		if recs[i].Hash != want[i].Hash || !bytes.Equal(recs[i].Encoded(), want[i].Encoded()) {
+			s.Errorf("record %d has the hash %s, want %s", recs[i].Seq, recs[i].Hash, want[i].Hash)
+		}
+	}
+	s.want = append(s.want, want...)
+	s.expect(events.Query{}, s.want)
 }
 
 func iteratesFromAnySeq(s *script) {

@@ -33,6 +33,7 @@ func Run(t *testing.T, b Backend) {
 		{"AppendsNothing", appendsNothing},
 		{"RefusesWhatDoesNotContinue", refusesConflicts},
 		{"RefusesAnotherChain", refusesAnotherChain},
+		{"LinksWhatHasNoHash", linksWhatHasNoHash},
 		{"IteratesFromAnySeq", iteratesFromAnySeq},
 		{"IteratesTwice", iteratesTwice},
 		{"HistoryOfOneAccount", historyOfOneAccount},

@@ -110,8 +110,8 @@ func (u *underTest) openLog(mode, dir string, o *projection.Options) (err error)
 	}
 	u.log, o.State = f.log, f.State
 	if mode == modeBoast {
-		u.log = newBoast(f.log)
-		return nil
+		u.log, err = newBoast(f.log)
+		return err
 	}
 	u.checkpoints, o.Checkpoints = f.log, f.log
 	return nil

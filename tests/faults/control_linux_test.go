@@ -18,10 +18,15 @@ import (
 type boast struct {
 	events.Log
 	later chan []events.Record
+	head  events.Head // of what is acknowledged
 }
 
-func newBoast(l events.Log) *boast {
-	b := &boast{Log: l, later: make(chan []events.Record, 64)}
+func newBoast(l events.Log) (*boast, error) {
+	head, err := l.Head(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	b := &boast{Log: l, later: make(chan []events.Record, 64), head: head}
 	go func() {
 		for recs := range b.later {
 			if err := b.Log.Append(context.Background(), recs); err != nil {
@@ -29,11 +34,15 @@ func newBoast(l events.Log) *boast {
 			}
 		}
 	}()
-	return b
+	return b, nil
 }
 
 // Append implements events.Log, and breaks its promise.
 func (b *boast) Append(_ context.Context, recs []events.Record) error {
+	if err := events.Link(b.head, recs); err != nil {
+		return err
+	}
+	b.head = b.head.Next(recs[len(recs)-1])
 	b.later <- recs
 	return nil
 }
@@ -66,7 +75,14 @@ func openNoSync(dir string) (*noSync, error) {
 
 // Append implements events.Log but for its durability.
 func (l *noSync) Append(ctx context.Context, recs []events.Record) error {
-	err := l.db.Update(func(tx *bbolt.Tx) error {
+	head, err := l.Head(ctx)
+	if err == nil {
+		err = events.Link(head, recs)
+	}
+	if err != nil {
+		return err
+	}
+	err = l.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(noSyncBucket))
 		for _, r := range recs {
 			if err := b.Put(binary.BigEndian.AppendUint64(nil, uint64(r.Seq)), r.Hash[:]); err != nil {

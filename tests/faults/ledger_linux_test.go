@@ -137,7 +137,7 @@ func (l *ledger) compare(ctx context.Context, log events.Log, f *findings) (*pro
 		if err != nil {
 			return nil, err
 		}
-		if err := events.Link(prev, []events.Record{r}); err != nil {
+		if err := events.CheckAppend(prev, []events.Record{r}); err != nil {
 			f.add("gap or damage: %v", err)
 		}
 		prev = prev.Next(r)

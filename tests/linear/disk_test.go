@@ -144,7 +144,17 @@ func (d *disk) store(ctx context.Context, log events.Log, recs []events.Record) 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	head, err := log.Head(ctx)
+	if err != nil {
+		return err
+	}
 	was := d.behind
+	if n := len(was); n > 0 {
+		head = head.Next(was[n-1])
+	}
+	if err := events.Link(head, recs); err != nil { // what is acknowledged has its hashes
+		return err
+	}
 	d.behind = recs
 	return log.Append(ctx, was)
 }
