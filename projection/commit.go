@@ -18,7 +18,10 @@ type pending struct {
 	state   atomic.Int32 // waiting, taken or withdrawn: who wins the swap decides
 	outcome Outcome
 	err     error
-	done    chan struct{} // has a value when outcome and err are set
+	// The command's records among the batch's: to be looked up once they are stored, since
+	// only then they have their hashes.
+	from, to int
+	done     chan struct{} // has a value when outcome and err are set
 }
 
 // pend returns a pending for a command. Those of an engine are used again, and not by
@@ -43,7 +46,7 @@ func (p *pending) settle() { p.done <- struct{}{} }
 // leave returns what became of a settled command, and gives up its pending.
 func (e *Engine) leave(p *pending) (Outcome, error) {
 	out, err := p.outcome, p.err
-	p.command, p.report, p.outcome, p.err = Command{}, Report{}, Outcome{}, nil
+	p.command, p.report, p.outcome, p.err, p.from, p.to = Command{}, Report{}, Outcome{}, nil, 0, 0
 	p.state.Store(stateWaiting)
 	e.spare.Put(p)
 	if err != nil {
@@ -253,7 +256,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		}
 		return
 	}
-	recs := b.records[from:len(b.records):len(b.records)]
+	recs := b.records[from:]
 	for i := range recs {
 		e.work.Apply(recs[i])
 	}
@@ -264,7 +267,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		}
 	}
 	d.Drafts = nil // the decider's
-	p.outcome = Outcome{Decision: d, Records: recs}
+	p.outcome, p.from, p.to = Outcome{Decision: d}, from, len(b.records)
 }
 
 // launch sends what was decided to the disk, with what is over by now, unless a batch
@@ -358,7 +361,7 @@ func (b *batch) answer() {
 		return
 	}
 	for _, p := range b.taken {
-		p.outcome.AsOf = b.head.Seq
+		p.outcome.Records, p.outcome.AsOf = b.records[p.from:p.to:p.to], b.head.Seq
 		p.settle()
 	}
 }

@@ -319,6 +319,49 @@ func TestRule04HalvesTakeTurns(t *testing.T) {
 	})
 }
 
+// TestOutcomesHoldWhatIsStored: the records that an outcome names are those of the log,
+// with their hashes, however many were decided in one batch.
+func TestOutcomesHoldWhatIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, e := gated(t)
+		first := start(t.Context(), e, limit("a1", opus, 600))
+		<-g.arrived
+		const n = 3 * halfBatch
+		outcomes := make(chan Outcome, n)
+		for i := range n {
+			go func() {
+				out, err := e.Execute(t.Context(), limit("a2", odd(i), 600))
+				if err != nil {
+					t.Error(err)
+				}
+				outcomes <- out
+			}()
+		}
+		synctest.Wait()
+		close(g.pass)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		stored := map[events.Seq]events.Hash{}
+		for range n {
+			for _, r := range (<-outcomes).Records {
+				stored[r.Seq] = r.Hash
+			}
+		}
+		for r, err := range g.Log.Records(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if hash, ok := stored[r.Seq]; ok && hash != r.Hash {
+				t.Errorf("record %d of an outcome has the hash %s, in the log it is %s", r.Seq, hash, r.Hash)
+			}
+		}
+		if h := e.State().Head(); len(stored) < n || h.Hash != stored[h.Seq] {
+			t.Errorf("%d records of %d outcomes; the head is %d %s", len(stored), n, h.Seq, h.Hash)
+		}
+	})
+}
+
 // TestCloseWithManyWaiting: commands that were decided and not yet sent to the disk, since
 // others were to be decided first, are answered.
 func TestCloseWithManyWaiting(t *testing.T) {

@@ -118,10 +118,10 @@ func (b *boltFile) opener(root *os.Root, path string) func(string, int, os.FileM
 	}
 }
 
-// Room for the commits to come is written ahead by a quarter of what is in use, within
+// Room for the commits to come is written ahead: a sixteenth of what is in use, within
 // these bounds. Behind it the file has growStep more, as bbolt does it: a hole.
 const (
-	minAhead = 256 << 10
+	minAhead = 64 << 10
 	maxAhead = 16 << 20
 	growStep = 16 << 20
 )
@@ -143,7 +143,7 @@ func (b *boltFile) grow(used int64, size int) error {
 	if err != nil {
 		return err
 	}
-	to := need + min(max(used/4, minAhead), maxAhead)
+	to := need + min(max(used/16, minAhead), maxAhead)
 	if length < to+growStep {
 		if err := b.file.Truncate(to + growStep); err != nil {
 			return err

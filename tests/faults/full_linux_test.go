@@ -20,8 +20,8 @@ type filler struct {
 	filled, rejected int
 }
 
-// fill takes all the room there is, and then the room within the log's file: after
-// it the smallest command is rejected.
+// fill takes all the room there is, and then the room within the log's file, which is
+// written ahead: after it the smallest command is rejected.
 func (f *filler) fill(round int) {
 	f.t.Helper()
 	b, err := os.OpenFile(f.ballast, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -167,7 +167,7 @@ func fillAndFree(t *testing.T, r *rand.Rand, point string) {
 
 func TestRule05FullDiskRejectsAndGoesOn(t *testing.T) {
 	r := begin(t, "mount", "umount", "go")
-	fillAndFree(t, r, memory(t, "2m"))
+	fillAndFree(t, r, memory(t, "6m"))
 }
 
 // On a disk, where the journal and allocations on write have a word to say.
