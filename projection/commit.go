@@ -117,7 +117,7 @@ func (e *Engine) end(err error) {
 // One batch at a time is on its way to the disk; meanwhile the next is decided, on a
 // working state that is ahead of what is durable and published. Whatever was decided on
 // top of a batch that fails, fails with it, so that no answer rests on records that do
-// not exist.
+// not exist. Of many callers one half is decided while the disk works for the other.
 func (e *Engine) write() error {
 	timer := time.NewTimer(e.untilDue())
 	defer timer.Stop()
@@ -125,10 +125,11 @@ func (e *Engine) write() error {
 	for stop != nil || e.flying != nil {
 		var landed *batch
 		queue := e.queue
-		if stop == nil || len(e.deciding.taken) >= maxBatch || len(e.appended) > 0 {
+		switch {
+		case stop == nil || len(e.deciding.taken) >= maxBatch || len(e.appended) > 0:
 			queue = nil
-		} else if e.flying != nil && len(queue) == 0 {
-			e.flying.prepare()
+		case e.flying != nil && len(queue) == 0:
+			e.flying.prepare() // nobody else has had the time so far
 		}
 		select {
 		case p := <-queue:
@@ -271,7 +272,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 }
 
 // launch sends what was decided to the disk, with what is over by now, unless a batch
-// is on its way.
+// is on its way or more is to be decided first.
 func (e *Engine) launch() {
 	if e.flying != nil {
 		return

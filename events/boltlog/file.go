@@ -122,7 +122,7 @@ func (b *boltFile) opener(root *os.Root, path string) func(string, int, os.FileM
 // these bounds. Behind it the file has growStep more, as bbolt does it: a hole.
 const (
 	minAhead = 64 << 10
-	maxAhead = 16 << 20
+	maxAhead = 1 << 20
 	growStep = 16 << 20
 )
 

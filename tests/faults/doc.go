@@ -27,7 +27,7 @@
 // lengths that the flags -kills, -cuts, -fills, -errors, -states, -jumps and -asleep
 // have by default. The long form is
 //
-//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 200 -errors 200 -states 2000 -jumps 2000 -asleep 1m
+//	ABEYANCE_FAULTS=1 go test ./tests/faults -timeout 2h -kills 10000 -cuts 1500 -fs ext4,xfs -fills 50 -errors 200 -states 2000 -jumps 2000 -asleep 1m
 //
 // A run is repeated with -seed. Moments, and what a crash loses, are chosen from the
 // seed; what the process does by then is up to the machine. With -artifacts the

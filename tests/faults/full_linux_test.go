@@ -37,7 +37,7 @@ func (f *filler) fill(round int) {
 	if b.Close(); !errors.Is(err, syscall.ENOSPC) {
 		f.t.Fatal(err)
 	}
-	for n := range 2000 {
+	for n := range 5000 {
 		a, err := f.suspend("filler", fmt.Sprintf("fill %d.%d", round, n))
 		if err != nil {
 			f.t.Fatalf("the daemon is gone on a full disk: %v\n%s", err, f.out)
@@ -167,7 +167,7 @@ func fillAndFree(t *testing.T, r *rand.Rand, point string) {
 
 func TestRule05FullDiskRejectsAndGoesOn(t *testing.T) {
 	r := begin(t, "mount", "umount", "go")
-	fillAndFree(t, r, memory(t, "6m"))
+	fillAndFree(t, r, memory(t, fmt.Sprintf("%dm", 6+*fills)))
 }
 
 // On a disk, where the journal and allocations on write have a word to say.
