@@ -37,7 +37,7 @@ func (f *filler) fill(round int) {
 	if b.Close(); !errors.Is(err, syscall.ENOSPC) {
 		f.t.Fatal(err)
 	}
-	for n := range 5000 {
+	for n := range 20_000 { // what is written ahead takes some thousand
 		a, err := f.suspend("filler", fmt.Sprintf("fill %d.%d", round, n))
 		if err != nil {
 			f.t.Fatalf("the daemon is gone on a full disk: %v\n%s", err, f.out)
