@@ -66,38 +66,23 @@ func (e *ConflictError) Error() string {
 }
 
 // CheckAppend returns a *ConflictError unless recs are a chain that continues head.
-func CheckAppend(head Head, recs []Record) error {
-	for i := range recs {
-		if err := head.check(&recs[i], ChainHash(head.Hash, recs[i].encoded)); err != nil {
-			return err
-		}
-		head = head.Next(recs[i])
-	}
-	return nil
-}
+func CheckAppend(head Head, recs []Record) error { return follow(head, recs, false) }
 
 // Link is CheckAppend, and gives the records that [Sealer.Encode] left without a hash
 // theirs. Every implementation of Append begins with it.
-func Link(head Head, recs []Record) error {
+func Link(head Head, recs []Record) error { return follow(head, recs, true) }
+
+func follow(head Head, recs []Record, link bool) error {
 	for i := range recs {
 		r := &recs[i]
 		hash := ChainHash(head.Hash, r.encoded)
-		if r.Hash == (Hash{}) {
+		if link && r.Hash == (Hash{}) {
 			r.Hash = hash
 		}
-		if err := head.check(r, hash); err != nil {
-			return err
+		if r.Seq != head.Seq+1 || r.Hash != hash || r.At.Before(head.At) {
+			return &ConflictError{Expected: head.Seq + 1, Actual: r.Seq}
 		}
 		head = head.Next(*r)
-	}
-	return nil
-}
-
-// check returns a *ConflictError unless r, whose hash after head would be hash, continues
-// head.
-func (h Head) check(r *Record, hash Hash) error {
-	if r.Seq != h.Seq+1 || r.Hash != hash || r.At.Before(h.At) {
-		return &ConflictError{Expected: h.Seq + 1, Actual: r.Seq}
 	}
 	return nil
 }

@@ -175,12 +175,7 @@ func (x *Sealer) Seal(recs []Record, head Head, at time.Time, drafts []Draft) ([
 	if err != nil {
 		return recs, err
 	}
-	prev := head.Hash
-	for i := len(recs); i < len(sealed); i++ {
-		prev = ChainHash(prev, sealed[i].encoded)
-		sealed[i].Hash = prev
-	}
-	return sealed, nil
+	return sealed, Link(head, sealed[len(recs):])
 }
 
 // Encode is Seal without the chain: the records have no hashes until they are appended

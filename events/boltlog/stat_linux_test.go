@@ -33,7 +33,11 @@ func TestCommitsMeetNoHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if firstHole(t, probe) != 1<<20 {
-		t.Skip("the file system of the temporary directory keeps zeros as holes, or knows of none")
+		const why = "the file system of the temporary directory keeps zeros as holes, or knows of none"
+		if os.Getenv("ABEYANCE_CI") != "" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
 	}
 	probe.Close()
 	if err := os.Remove(probe.Name()); err != nil {
