@@ -75,11 +75,12 @@ func Link(head Head, recs []Record) error { return follow(head, recs, true) }
 func follow(head Head, recs []Record, link bool) error {
 	for i := range recs {
 		r := &recs[i]
+		fits := r.Seq == head.Seq+1 && !r.At.Before(head.At)
 		hash := ChainHash(head.Hash, r.encoded)
-		if link && r.Hash == (Hash{}) {
+		if link && fits && r.Hash == (Hash{}) {
 			r.Hash = hash
 		}
-		if r.Seq != head.Seq+1 || r.Hash != hash || r.At.Before(head.At) {
+		if !fits || r.Hash != hash {
 			return &ConflictError{Expected: head.Seq + 1, Actual: r.Seq}
 		}
 		head = head.Next(*r)

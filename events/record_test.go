@@ -134,6 +134,9 @@ func TestCheckAppend(t *testing.T) {
 	if err := events.CheckAppend(head, recs); err == nil {
 		t.Error("records without hashes pass for a chain")
 	}
+	if err := events.Link(genesis("another").Next(recs[0]), recs); err == nil || recs[0].Hash != (events.Hash{}) {
+		t.Errorf("where they do not belong: %v, with the hash %s", err, recs[0].Hash)
+	}
 	if err := events.Link(head, recs); err != nil {
 		t.Fatal(err)
 	}

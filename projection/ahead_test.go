@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,5 +269,52 @@ func expiryUnderLoad(t *testing.T, writers int) {
 	}
 	if n := e.State().Head().Seq; n < 10_000 {
 		t.Errorf("%d records; the load was none", n)
+	}
+}
+
+// TestDecidedAfterItWasSent: what comes while a batch is on its way is decided by the clock
+// as it is then, not as it was when the first of it came.
+func TestDecidedAfterItWasSent(t *testing.T) {
+	var ticks atomic.Int64
+	now := func() time.Time { return noon().Add(time.Duration(ticks.Add(1)) * time.Microsecond) }
+	o := withAccounts(1)
+	o.Now = now
+	e, err := Open(t.Context(), &steady{eventstest.New()}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var wg sync.WaitGroup
+	for caller := range 100 {
+		wg.Go(func() {
+			for range 20 {
+				sent := now()
+				out, err := e.Execute(t.Context(), limit("a1", odd(caller%50), 600))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if at := out.Records[0].Event.(*events.LimitObserved).ObservedAt; at.Before(sent) {
+					t.Errorf("a report was decided %s before it was sent", sent.Sub(at))
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestDraftsAreForgotten: a large command does not stay in memory.
+func TestDraftsAreForgotten(t *testing.T) {
+	for _, n := range []int{3, 2 * maxBatch} {
+		d, do := new(decider), &Configure{Accounts: withAccounts(n).Accounts}
+		out, err := d.run(NewState(), command(do), noon())
+		if err != nil || len(out.Drafts) < n {
+			t.Fatalf("%d drafts: %v", len(out.Drafts), err)
+		}
+		d.forget()
+		kept := d.out.Drafts[:cap(d.out.Drafts)]
+		if len(kept) > maxBatch || slices.ContainsFunc(kept, func(x events.Draft) bool { return x.Event != nil }) {
+			t.Errorf("after %d drafts room for %d is kept, or what was in it", n, len(kept))
+		}
 	}
 }

@@ -39,7 +39,7 @@ type Decision struct {
 	Plan *GroupsPlan
 	// Imports say what became of each entry of an import.
 	Imports []ImportResult
-	// DryRun: nothing happens, whatever Drafts holds.
+	// DryRun: nothing happens, and Drafts is nil.
 	DryRun bool
 
 	earlier keyUse // the records of the same command, done before
@@ -122,6 +122,14 @@ func (d *decider) run(s *State, c Command, now time.Time) (Decision, error) {
 		out.Drafts = nil
 	}
 	return out, nil
+}
+
+// forget gives up the drafts of the last run. Room for those of a usual command is kept.
+func (d *decider) forget() {
+	if cap(d.out.Drafts) > maxBatch {
+		d.out.Drafts = nil
+	}
+	clear(d.out.Drafts)
 }
 
 // decider is one run of Decide.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,9 @@ type pending struct {
 	done     chan struct{} // has a value when outcome and err are set
 }
 
-// pend returns a pending for a command. Those of an engine are used again, and not by
-// another one: in a test its channels may belong to a bubble.
+// pend returns a pending for a command, whose sender does here what needs no state. Those
+// of an engine are used again, and not by another one: in a test its channels may belong to
+// a bubble.
 func (e *Engine) pend(c Command) *pending {
 	p, ok := e.spare.Get().(*pending)
 	if !ok {
@@ -33,7 +35,7 @@ func (e *Engine) pend(c Command) *pending {
 	}
 	p.command = c
 	if r, ok := c.Do.(*Report); ok {
-		if p.report = *r; p.report.clear() {
+		if p.report = *r; p.report.normalize() {
 			p.command.Do = &p.report
 		}
 	}
@@ -83,7 +85,8 @@ type batch struct {
 	before  events.Head // of the state that the first was decided on
 	head    events.Head // after the records
 	began   time.Time   // when the append began
-	here    bool        // the writer is to append it itself
+	took    time.Duration
+	here    bool // the writer is to append it itself
 
 	// prepare works out what is published once the records are durable. The first to have
 	// time for it does: the writer when nothing waits, or who appends, when that is done.
@@ -133,9 +136,10 @@ func (e *Engine) write() error {
 		}
 		select {
 		case p := <-queue:
-			for now := e.now().UTC(); p != nil; p = e.more() {
-				e.decide(p, now)
-				e.take(now)
+			for ; p != nil; p = e.more() {
+				e.decide(p)
+				e.take()
+				e.refresh() // the timer may have to wait for long
 			}
 			if e.flying != nil {
 				continue // the timer waits for what is published, which is as it was
@@ -200,11 +204,11 @@ func (e *Engine) refuse() {
 }
 
 // take decides the commands that wait, up to a batch.
-func (e *Engine) take(now time.Time) {
+func (e *Engine) take() {
 	for len(e.deciding.taken) < maxBatch && len(e.appended) == 0 && !e.ready() {
 		select {
 		case p := <-e.queue:
-			e.decide(p, now)
+			e.decide(p)
 		default:
 			return
 		}
@@ -234,11 +238,13 @@ func (e *Engine) more() *pending {
 	}
 }
 
-// decide runs one command on the working state, unless it was withdrawn.
-func (e *Engine) decide(p *pending, now time.Time) {
+// decide runs one command on the working state, unless it was withdrawn. The clock is read
+// for each: what is decided was not sent later.
+func (e *Engine) decide(p *pending) {
 	if !p.take() {
 		return
 	}
+	now := e.now().UTC()
 	b := e.deciding
 	if len(b.taken) == 0 {
 		b.before = e.work.head
@@ -249,6 +255,7 @@ func (e *Engine) decide(p *pending, now time.Time) {
 		p.err = err
 		return
 	}
+	defer e.decider.forget()
 	from := len(b.records)
 	if b.records, err = e.sealer.Encode(b.records, e.work.head, now, d.Drafts); err != nil {
 		p.err = refuse(CodeInvalid, "the command does not fit the log: %v", err)
@@ -277,15 +284,16 @@ func (e *Engine) launch() {
 	if e.flying != nil {
 		return
 	}
-	if now := e.now().UTC(); e.work.Due(now) && e.pause() == 0 {
-		e.take(now) // a storm of deadlines holds up no command for longer than one turn
-		e.decide(e.expiry(), now)
+	if e.work.Due(e.now().UTC()) && e.pause() == 0 {
+		e.take() // a storm of deadlines holds up no command for longer than one turn
+		e.decide(e.expiry())
 	}
 	if n := len(e.deciding.taken); n == 0 || n < maxBatch && !e.ready() {
 		return
 	}
 	b := e.deciding
 	e.deciding = &batch{taken: e.answered[:0], records: nextRecords(b.records)}
+	b.records = slices.Clip(b.records) // behind them are those of the next
 	e.answered = nil
 	if len(b.records) == 0 {
 		b.head = e.work.head // nothing that they rest on is on its way
@@ -299,11 +307,17 @@ func (e *Engine) launch() {
 	if b.here {
 		return
 	}
-	go func() {
-		err := e.log.Append(context.Background(), b.records)
+	go func() { e.appended <- e.append(b) }()
+}
+
+// append stores a batch, and works out what is to be published unless the writer has.
+func (e *Engine) append(b *batch) error {
+	err := e.log.Append(context.Background(), b.records)
+	b.took = time.Since(b.began)
+	if err == nil {
 		b.prepare()
-		e.appended <- err
-	}()
+	}
+	return err
 }
 
 // nextRecords returns room for the records of a batch: what is left behind those of the
@@ -328,9 +342,8 @@ func (e *Engine) appendHere() {
 	}
 	b.here = false
 	end := e.keepRight()
-	err := e.log.Append(context.Background(), b.records)
+	err := e.append(b)
 	end()
-	b.prepare()
 	e.appended <- err
 }
 
@@ -351,7 +364,7 @@ func (e *Engine) land(err error) (*batch, error) {
 		return nil, e.unknown(b, err)
 	}
 	e.flying = nil
-	e.metrics.appended(b, time.Since(b.began))
+	e.metrics.appended(b, b.took)
 	e.publish(b)
 	return b, nil
 }
@@ -362,7 +375,9 @@ func (b *batch) answer() {
 		return
 	}
 	for _, p := range b.taken {
-		p.outcome.Records, p.outcome.AsOf = b.records[p.from:p.to:p.to], b.head.Seq
+		if p.outcome.AsOf = b.head.Seq; p.to > p.from {
+			p.outcome.Records = b.records[p.from:p.to:p.to]
+		}
 		p.settle()
 	}
 }

@@ -23,10 +23,10 @@ type Report struct {
 	Lease     events.Seq // of the snapshot the account was picked from; 0: none
 	Probe     bool
 
-	// What clear leaves when it has succeeded: the model as it was named, before it was
-	// scrubbed for the log.
-	clean bool
-	name  string
+	// normal is true once normalize has succeeded, which leaves in named the model before
+	// it was scrubbed for the log.
+	normal bool
+	named  string
 }
 
 // ReportResult is the answer to a report.
@@ -46,9 +46,9 @@ type ReportResult struct {
 
 // decide implements Intent.
 func (c *Report) decide(d *decider) error {
-	if !c.clean {
+	if !c.normal {
 		d.report = *c // a command is its sender's
-		if c = &d.report; !c.clear() {
+		if c = &d.report; !c.normalize() {
 			return c.check()
 		}
 	}
@@ -68,7 +68,7 @@ func (c *Report) decide(d *decider) error {
 	if m, ok := d.s.removed.get(c.Account); ok && c.before(m, d.now) {
 		return refuse(CodeAccountRemoved, "account %q was removed (record %d) after this request was sent", c.Account, m.Seq)
 	}
-	o := observation{Report: c, d: d, id: d.s.groups.Resolve(c.Provider, c.name), account: d.s.Account(c.Account)}
+	o := observation{Report: c, d: d, id: d.s.groups.Resolve(c.Provider, c.named), account: d.s.Account(c.Account)}
 	if o.account != nil && o.account.Spec.Provider != o.id.Provider {
 		return refuse(CodeProviderMismatch, "account %q belongs to provider %q, not %q", c.Account, o.account.Spec.Provider, o.id.Provider)
 	}
@@ -79,16 +79,16 @@ func (c *Report) decide(d *decider) error {
 	return o.limit()
 }
 
-// clear does with a copy of a report what can be done without a state, so that its
+// normalize does with a copy of a report what can be done without a state, so that its
 // sender does and not the writer. It reports false for one that check refuses.
-func (c *Report) clear() bool {
+func (c *Report) normalize() bool {
 	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
 	if c.check() != nil {
 		return false
 	}
-	c.name = c.Model
+	c.named = c.Model
 	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
-	c.clean = true
+	c.normal = true
 	return true
 }
 

@@ -11,9 +11,9 @@ import (
 	"github.com/abeyance/abeyance/events"
 )
 
-// Append implements events.Log as one transaction of bbolt: two fdatasyncs, and a
-// third when the file grows. Calls wait for each other; collect records rather
-// than call often.
+// Append implements events.Log as one transaction of bbolt: two fdatasyncs, and an fsync
+// more when the room that was written ahead is used up. Calls wait for each other;
+// collect records rather than call often.
 //
 // An error wraps events.ErrFull if the disk was full: then the file was opened
 // anew, found as it was, and the log goes on. After a *CommitError it refuses

@@ -82,6 +82,57 @@ func appendOne(l *Log, size int) error {
 	return l.Append(context.Background(), recs)
 }
 
+// fillRest, in a helper, may not make the file longer, and appends until there is no room:
+// all that the file has must have been made use of.
+func fillRest(l *Log) error {
+	signal.Ignore(unix.SIGXFSZ)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	if err := appendOne(l, 1); err != nil {
+		return err
+	}
+	length, err := sizeOf(l.bolt.file)
+	if err != nil {
+		return err
+	}
+	limit.Cur = uint64(length) + 4096
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	for err = nil; err == nil; {
+		err = appendOne(l, 500)
+	}
+	if !errors.Is(err, events.ErrFull) {
+		return fmt.Errorf("want ErrFull: %w", err)
+	}
+	tx, err := l.bolt.db.Begin(false)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if rest := length - tx.Size(); rest > 1<<20 {
+		return fmt.Errorf("rejected with %d of %d bytes to spare", rest, length)
+	}
+	fmt.Println("stored", uint64(l.head.Load().Seq))
+	return nil
+}
+
+// TestRule5AllOfTheFileIsUsed: a file that cannot be made longer takes what it has room for.
+func TestRule5AllOfTheFileIsUsed(t *testing.T) {
+	h := startHelper(t, "rest", t.TempDir())
+	text, _ := h.line()
+	var stored int
+	if _, err := fmt.Sscanf(text, "stored %d", &stored); err != nil {
+		t.Fatalf("the helper says %q", text)
+	}
+	h.in.Close()
+	if err := h.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRule5FullDiskIsNoEnd(t *testing.T) {
 	dir := t.TempDir()
 	h := startHelper(t, "full", dir)

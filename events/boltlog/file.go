@@ -60,7 +60,8 @@ type boltFile struct {
 	root *os.Root // of the directory, the owner's
 	dir  *os.File // the directory, to ask about names in it
 	name string
-	// written is how far the room behind the pages in use is known to be written.
+	// written is how far the room behind the pages in use was written, as far as the disk
+	// had room.
 	written int64
 }
 
@@ -145,13 +146,17 @@ func (b *boltFile) grow(used int64, size int) error {
 	}
 	to := need + min(max(used/16, minAhead), maxAhead)
 	if length < to+growStep {
-		if err := b.file.Truncate(to + growStep); err != nil {
+		err := b.file.Truncate(to + growStep)
+		switch {
+		case err == nil:
+		case isFull(err) && length >= need: // there is room for the commit all the same
+			to = min(to, length)
+		default:
 			return err
 		}
 	}
-	// Without room for all of it there may still be enough for the commit.
 	if err := writeZeros(b.file, max(used, b.written), to); err != nil && !isFull(err) {
-		return err
+		return err // of a full disk the commit may find that there is room enough
 	}
 	b.written = to
 	return b.file.Sync()

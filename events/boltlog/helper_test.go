@@ -51,6 +51,8 @@ func help(mode, dir string) error {
 		err = checkpointForEver(l, f)
 	case "full":
 		err = fillUp(l)
+	case "rest":
+		err = fillRest(l)
 	}
 	return err
 }

@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a commit asks about the log file it asks without the file's times. Since Linux
-// 6.13 file systems date the first write after such a question anew, and the fdatasync
-// of that write then stores the inode, too: on ext4 without a journal another wait for
-// the disk, which makes a commit a fifth slower.
+// What is asked about the log file with every commit is asked without the file's times.
+// Since Linux 6.13 file systems date the first write after such a question anew, and the
+// fdatasync of that write then stores the inode, too: on ext4 without a journal another
+// wait for the disk, which makes a commit a fifth slower. bbolt asks for them itself where
+// the pages in use become more.
 
 // sizeOf returns how long a file is.
 func sizeOf(f *os.File) (int64, error) {
