@@ -68,8 +68,8 @@ func (l *Lane) Due(nobody bool, now time.Time) func(yield func(int) bool) {
 		m = &l.empty
 	}
 	return func(yield func(int) bool) {
-		for r := range m.upTo(InstantOf(now)) {
-			for i := r * runLength; i < min((r+1)*runLength, l.length); i++ {
+		for w := range m.words(InstantOf(now)) {
+			for i := w * 64; i < min((w+1)*64, l.length); i++ {
 				if !yield(i) {
 					return
 				}

@@ -40,16 +40,13 @@ func (i Instant) Time() time.Time {
 	return time.Unix(0, int64(i)).UTC()
 }
 
-// minima keeps an instant per position, and the earliest of each run of positions and of
-// each block of runs. Most positions have none: a run without any takes no
+// minima keeps an instant per position, and the earliest of each run of 64 positions
+// and of each block of runs. Most positions have none: a run without any takes no
 // room. Like a bitmap it shares with older ones what did not change.
 type minima struct {
 	blocks []*minBlock
 	tops   []Instant // the earliest of each block
 }
-
-// runLength is how many instants are copied when one changes.
-const runLength = 32
 
 type minBlock struct {
 	owner    uint64 // the epoch that made this copy
@@ -59,12 +56,12 @@ type minBlock struct {
 
 type minRun struct {
 	owner uint64
-	at    [runLength]Instant
+	at    [64]Instant
 }
 
 // newMinima returns minima of n positions, none of which has an instant.
 func newMinima(n int, epoch uint64) minima {
-	const block = runLength * blockWords
+	const block = 64 * blockWords
 	var m minima
 	for range (n + block - 1) / block {
 		b := &minBlock{owner: epoch}
@@ -110,8 +107,8 @@ func (m *minima) earliest() Instant {
 
 // at returns the instant of a position.
 func (m *minima) at(i int) Instant {
-	if r := m.blocks[i/runLength/blockWords].runs[i/runLength%blockWords]; r != nil {
-		return r.at[i%runLength]
+	if r := m.blocks[i/64/blockWords].runs[i/64%blockWords]; r != nil {
+		return r.at[i%64]
 	}
 	return Never
 }
@@ -121,7 +118,7 @@ func (m *minima) set(i int, at Instant, epoch uint64) {
 	if m.at(i) == at {
 		return
 	}
-	k, w := i/runLength/blockWords, i/runLength%blockWords
+	k, w := i/64/blockWords, i/64%blockWords
 	b := m.blocks[k]
 	if b.owner != epoch {
 		b = new(*b)
@@ -139,8 +136,8 @@ func (m *minima) set(i int, at Instant, epoch uint64) {
 		r = new(*r)
 		r.owner = epoch
 	}
-	was := r.at[i%runLength]
-	r.at[i%runLength] = at
+	was := r.at[i%64]
+	r.at[i%64] = at
 	b.runs[w] = r
 	// Only where the earliest goes are the others asked.
 	first := b.earliest[w]
@@ -160,8 +157,8 @@ func (m *minima) set(i int, at Instant, epoch uint64) {
 	}
 }
 
-// upTo yields the runs that hold an instant at or before a limit.
-func (m *minima) upTo(limit Instant) func(yield func(run int) bool) {
+// words yields the runs that hold an instant at or before a limit.
+func (m *minima) words(limit Instant) func(yield func(word int) bool) {
 	return func(yield func(int) bool) {
 		for k, top := range m.tops {
 			if top > limit {

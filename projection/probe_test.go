@@ -220,11 +220,11 @@ func TestMinimaFollowASlice(t *testing.T) {
 		}
 		limit := Instant(r.IntN(2000))
 		early := map[int]bool{}
-		for run := range m.upTo(limit) {
-			early[run] = true
+		for w := range m.words(limit) {
+			early[w] = true
 		}
 		for i, at := range want {
-			if at <= limit && !early[i/runLength] {
+			if at <= limit && !early[i/64] {
 				t.Fatalf("position %d, at %d, is not among those up to %d", i, at, limit)
 			}
 		}
