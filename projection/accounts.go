@@ -48,16 +48,6 @@ func (x *accounts) from(id string) iter.Seq2[slot, *Account] {
 // at returns the account in a slot.
 func (x *accounts) at(k slot) *Account { return x.slots.at(uint32(k)) }
 
-// guess returns the account in a slot that there may not be; nil if there is none.
-func (x *accounts) guess(k slot) *Account {
-	if i := int(k) / pageSize / branchSize; i < len(x.slots.branches) {
-		if p := x.slots.branches[i].pages[k/pageSize%branchSize]; p != nil {
-			return p.items[k%pageSize]
-		}
-	}
-	return nil
-}
-
 // find returns an account and its slot; nil if there is none.
 func (x *accounts) find(id string) (slot, *Account) {
 	if x.size == 0 {

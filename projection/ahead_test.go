@@ -97,11 +97,7 @@ func TestRule05NothingShowsOfWhatIsAhead(t *testing.T) {
 			t.Fatal("the second batch is visible before it is durable")
 		}
 		close(g.pass)
-		for _, done := range onTop {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		succeed(t, onTop...)
 		if s := e.State(); s.Account("a1").Cell("*").Suspended != nil || s.Account("a2").Cell("*").Suspended == nil {
 			t.Error("the second batch is not visible")
 		}

@@ -134,6 +134,16 @@ func start(ctx context.Context, e *Engine, c Command) <-chan error {
 	return done
 }
 
+// succeed waits for commands, all of which must succeed.
+func succeed(t *testing.T, commands ...<-chan error) {
+	t.Helper()
+	for _, done := range commands {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // inBubble makes a test run in a bubble, where synctest.Wait returns once the writer has
 // taken what it can.
 func inBubble(f func(t *testing.T)) func(t *testing.T) {
@@ -283,11 +293,7 @@ func TestRule04GroupCommit(t *testing.T) {
 			t.Errorf("%d records in the second append, want the %d that waited", got, n)
 		}
 		g.pass <- struct{}{}
-		for _, done := range append(rest, first) {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		succeed(t, append(rest, first)...)
 	})
 }
 
@@ -311,11 +317,7 @@ func TestRule04HalvesTakeTurns(t *testing.T) {
 			t.Errorf("%d records in the third append, want the other %d", got, n-half)
 		}
 		g.pass <- struct{}{}
-		for _, done := range append(rest, first) {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		succeed(t, append(rest, first)...)
 	})
 }
 
@@ -339,9 +341,7 @@ func TestOutcomesHoldWhatIsStored(t *testing.T) {
 		}
 		synctest.Wait()
 		close(g.pass)
-		if err := <-first; err != nil {
-			t.Error(err)
-		}
+		succeed(t, first)
 		stored := map[events.Seq]events.Hash{}
 		for range n {
 			for _, r := range (<-outcomes).Records {
@@ -405,11 +405,7 @@ func TestRule04BusyWhenTheQueueIsFull(t *testing.T) {
 			t.Errorf("with %d waiting: %v, want ErrBusy", maxQueue, err)
 		}
 		close(g.pass)
-		for _, done := range append(rest, first) {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		succeed(t, append(rest, first)...)
 		execute(t, e, lateCommand())
 		for batch := range 4 { // each append takes maxBatch at most
 			if n := <-g.arrived; n > maxBatch {

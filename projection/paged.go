@@ -47,6 +47,16 @@ func (p *paged[T]) at(i uint32) T {
 	return p.branches[i/pageSize/branchSize].pages[i/pageSize%branchSize].items[i%pageSize]
 }
 
+// find returns the item at i, the zero value where nothing near was set.
+func (p *paged[T]) find(i uint32) (v T) {
+	if k := int(i / pageSize / branchSize); k < len(p.branches) {
+		if x := p.branches[k].pages[i/pageSize%branchSize]; x != nil {
+			return x.items[i%pageSize]
+		}
+	}
+	return v
+}
+
 // set changes the item at i. The first of a page may be set only after those before.
 func (p *paged[T]) set(i uint32, v T) {
 	if !p.own {

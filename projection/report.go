@@ -48,8 +48,9 @@ type ReportResult struct {
 func (c *Report) decide(d *decider) error {
 	if !c.normal {
 		d.report = *c // a command is its sender's
-		if c = &d.report; !c.normalize() {
-			return c.check()
+		c = &d.report
+		if err := c.normalize(); err != nil {
+			return err
 		}
 	}
 	if c.Lease > d.s.head.Seq {
@@ -80,16 +81,16 @@ func (c *Report) decide(d *decider) error {
 }
 
 // normalize does with a copy of a report what can be done without a state, so that its
-// sender does and not the writer. It reports false for one that check refuses.
-func (c *Report) normalize() bool {
+// sender does and not the writer.
+func (c *Report) normalize() error {
 	c.Operation = cmp.Or(c.Operation, events.OpGenerate)
-	if c.check() != nil {
-		return false
+	if err := c.check(); err != nil {
+		return err
 	}
 	c.named = c.Model
 	c.Model, c.RequestID = events.Scrub(c.Model, events.MaxID), opaque(c.RequestID)
 	c.normal = true
-	return true
+	return nil
 }
 
 // check refuses what no state can make right.

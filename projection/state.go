@@ -130,7 +130,7 @@ func (s *State) Account(id string) *Account {
 
 // accountAt is Account for one that is likely to be in a slot.
 func (s *State) accountAt(k slot, id string) *Account {
-	if a := s.accounts.guess(k); a != nil && a.ID == id {
+	if a := s.accounts.slots.find(uint32(k)); a != nil && a.ID == id {
 		return a
 	}
 	return s.Account(id)

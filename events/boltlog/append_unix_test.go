@@ -93,10 +93,11 @@ func fillRest(l *Log) error {
 	if err := appendOne(l, 1); err != nil {
 		return err
 	}
-	length, err := sizeOf(l.bolt.file)
+	info, err := l.bolt.file.Stat()
 	if err != nil {
 		return err
 	}
+	length := info.Size()
 	limit.Cur = uint64(length) + 4096
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		return err
@@ -119,32 +120,28 @@ func fillRest(l *Log) error {
 	return nil
 }
 
-// TestRule5AllOfTheFileIsUsed: a file that cannot be made longer takes what it has room for.
-func TestRule5AllOfTheFileIsUsed(t *testing.T) {
-	h := startHelper(t, "rest", t.TempDir())
+// storedBy runs a helper in dir until it ends, and returns how many records it says it
+// stored.
+func storedBy(t *testing.T, mode, dir string) (n int) {
+	t.Helper()
+	h := startHelper(t, mode, dir)
 	text, _ := h.line()
-	var stored int
-	if _, err := fmt.Sscanf(text, "stored %d", &stored); err != nil {
+	if _, err := fmt.Sscanf(text, "stored %d", &n); err != nil {
 		t.Fatalf("the helper says %q", text)
 	}
 	h.in.Close()
 	if err := h.cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
+	return n
 }
+
+// TestRule5AllOfTheFileIsUsed: a file that cannot be made longer takes what it has room for.
+func TestRule5AllOfTheFileIsUsed(t *testing.T) { storedBy(t, "rest", t.TempDir()) }
 
 func TestRule5FullDiskIsNoEnd(t *testing.T) {
 	dir := t.TempDir()
-	h := startHelper(t, "full", dir)
-	text, _ := h.line()
-	var stored int
-	if _, err := fmt.Sscanf(text, "stored %d", &stored); err != nil {
-		t.Fatalf("the helper says %q", text)
-	}
-	h.in.Close()
-	if err := h.cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	stored := storedBy(t, "full", dir)
 	if n := count(t, mustOpen(t, dir, nil)); n != stored {
 		t.Errorf("read %d records, want %d", n, stored)
 	}

@@ -140,10 +140,11 @@ func (b *boltFile) grow(used int64, size int) error {
 	if mapAhead == 0 || need <= b.written { // on Windows the file is as long as its mapping
 		return nil
 	}
-	length, err := sizeOf(b.file)
+	info, err := b.file.Stat()
 	if err != nil {
 		return err
 	}
+	length := info.Size()
 	to := need + min(max(used/16, minAhead), maxAhead)
 	if length < to+growStep {
 		err := b.file.Truncate(to + growStep)
@@ -174,10 +175,6 @@ func writeZeros(f *os.File, from, to int64) error {
 	}
 	return nil
 }
-
-// isNamed reports whether the file still has its name: another one may have been moved
-// over it.
-func (b *boltFile) isNamed() (bool, error) { return isNamed(b.root, b.dir, b.name, b.file) }
 
 // close waits for those who read.
 func (b *boltFile) close() error { return errors.Join(b.db.Close(), b.dir.Close()) }

@@ -98,3 +98,16 @@ func (l *lock) release() error {
 	unlock(l.file)
 	return errors.Join(err, l.file.Close())
 }
+
+// isSame reports whether name is still the file f.
+func isSame(root *os.Root, name string, f *os.File) (bool, error) {
+	named, err := root.Lstat(name)
+	if err != nil {
+		return false, err
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(named, opened), nil
+}
